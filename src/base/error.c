@@ -1,0 +1,68 @@
+#include "base/error.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+/* Messages quote hostile names: what could drive a terminal or break a log line is shown as '?'. */
+static void neutralize(char *s)
+{
+	for (; *s; s++)
+		if ((unsigned char)*s < 0x20 || *s == 0x7f)
+			*s = '?';
+}
+
+int error_set(struct error *err, int code, const char *fmt, ...)
+{
+	if (code < 0)
+		code = -code;
+	if (code == 0)
+		code = EIO;
+	if (err) {
+		va_list ap;
+
+		err->code = code;
+		va_start(ap, fmt);
+		vsnprintf(err->message, sizeof(err->message), fmt, ap);
+		va_end(ap);
+		neutralize(err->message);
+	}
+	return -code;
+}
+
+int error_sys(struct error *err, int code, const char *fmt, ...)
+{
+	if (code < 0)
+		code = -code;
+	if (code == 0)
+		code = EIO;
+	if (err) {
+		char head[ERROR_MESSAGE_MAX / 2];
+		va_list ap;
+
+		va_start(ap, fmt);
+		vsnprintf(head, sizeof(head), fmt, ap);
+		va_end(ap);
+		return error_set(err, code, "%s: %s", head, strerror(code));
+	}
+	return -code;
+}
+
+int error_prefix(struct error *err, const char *fmt, ...)
+{
+	char head[ERROR_MESSAGE_MAX / 4], tail[ERROR_MESSAGE_MAX];
+	va_list ap;
+
+	if (!err)
+		return -EIO;
+	va_start(ap, fmt);
+	vsnprintf(head, sizeof(head), fmt, ap);
+	va_end(ap);
+	memcpy(tail, err->message, sizeof(tail));
+	tail[sizeof(tail) - 1] = 0;
+	return error_set(err, err->code ? err->code : EIO, "%s: %.*s", head, (int)sizeof(tail) - 300, tail);
+}
+
+int error_oom(struct error *err)
+{
+	return error_set(err, ENOMEM, "out of memory");
+}

@@ -1,0 +1,67 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/json.h"
+
+static int parses(const char *s)
+{
+	_cleanup_json_ struct json_object *o = NULL;
+	struct error err = ERROR_INIT;
+
+	return json_parse(s, strlen(s), &o, &err);
+}
+
+static void strict(void **state)
+{
+	assert_int_equal(parses("{\"a\": [1, 2]}\n "), 0);
+	assert_int_equal(parses("12"), 0);
+	assert_int_equal(parses("{\"a\": 1,}"), -EINVAL);
+	assert_int_equal(parses("{\"a\": 'x'}"), -EINVAL);
+	assert_int_equal(parses("{\"a\": 1} x"), -EINVAL);
+	assert_int_equal(parses("{\"a\": \"\xff\"}"), -EINVAL);
+	assert_int_equal(parses("{\"a\": "), -EINVAL);
+	assert_int_equal(parses(""), -EINVAL);
+}
+
+static void deep(void **state)
+{
+	char s[400];
+
+	memset(s, '[', sizeof(s));
+	s[sizeof(s) - 1] = 0;
+	assert_int_equal(parses(s), -EINVAL);
+}
+
+static void getters(void **state)
+{
+	static const char text[] = "{\"s\": \"x\", \"nul\": \"a\\u0000b\", \"neg\": -1, \"big\": 18446744073709551615, \"n\": null}";
+	_cleanup_json_ struct json_object *o = NULL;
+	struct error err = ERROR_INIT;
+	const char *s = NULL;
+	uint64_t u = 0;
+	int64_t i = 0;
+
+	assert_int_equal(json_parse(text, strlen(text), &o, &err), 0);
+	assert_int_equal(json_get_string(o, "", "s", &s, &err), 1);
+	assert_string_equal(s, "x");
+	assert_int_equal(json_get_string(o, "", "n", &s, &err), 0);
+	assert_int_equal(json_get_string(o, "", "nul", &s, &err), -EINVAL);
+	assert_int_equal(json_get_string(o, "linux", "neg", &s, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "linux.neg: expected a string, got -1"));
+	assert_int_equal(json_get_u64(o, "", "neg", &u, &err), -ERANGE);
+	assert_int_equal(json_get_u64(o, "", "big", &u, &err), 1);
+	assert_true(u == UINT64_MAX);
+	assert_int_equal(json_get_i64(o, "", "big", INT64_MIN, INT64_MAX, &i, &err), -ERANGE);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(strict), cmocka_unit_test(deep), cmocka_unit_test(getters) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
