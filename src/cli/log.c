@@ -76,6 +76,7 @@ int cli_log_open(const struct cli *cli, struct error *err)
 {
 	out.json = strcmp(cli->log_format, "json") == 0;
 	if (cli->log_file && strcmp(cli->log_file, "/dev/stderr") != 0) {
+		safe_close(out.fd);
 		out.fd = open(cli->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0644);
 		if (out.fd < 0)
 			return error_sys(err, errno, "cannot open the log file '%s'", cli->log_file);

@@ -92,7 +92,7 @@ static int run_command(const struct command *command, char **argv, struct error 
 		command_print_help(&cli_program, command, stdout);
 		return 0;
 	}
-	r = cli_log_open(&cli, err);
+	r = cli_log_open(&cli, err); /* again: a global option may follow the command */
 	if (r < 0)
 		return r;
 	r = command_check_operands(&cli_program, command, operands, err);
@@ -119,6 +119,9 @@ static int run(char **argv, struct error *err)
 		return r;
 	isolation_from_name(argv[0] ? argv[0] : "");
 	r = options_parse(NULL, global_options, true, argv + 1, &operands, err);
+	if (r < 0)
+		return r;
+	r = cli_log_open(&cli, err);
 	if (r < 0)
 		return r;
 	if (cli.version)

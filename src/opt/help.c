@@ -1,5 +1,6 @@
 #include "opt/options.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #include "base/strbuf.h"
@@ -67,12 +68,18 @@ static void print_options(FILE *f, const char *title, const struct option *optio
 			print_option(f, o);
 }
 
+/* A summary as a sentence of its own. */
+static void print_sentence(FILE *f, const char *summary)
+{
+	fputc(toupper((unsigned char)summary[0]), f);
+	fprintf(f, "%s.\n", summary + 1);
+}
+
 void command_print_help(const struct program *program, const struct command *command, FILE *f)
 {
 	fprintf(f, "Usage: %s %s%s%s%s\n\n", program->name, command->name, command->options ? " [OPTIONS]" : "",
 		command->operands ? " " : "", command->operands ? command->operands : "");
-	fputc(command->summary[0] - (command->summary[0] >= 'a' && command->summary[0] <= 'z' ? 32 : 0), f);
-	fprintf(f, "%s.\n", command->summary + 1);
+	print_sentence(f, command->summary);
 	if (command->details) {
 		fputc('\n', f);
 		print_wrapped(f, command->details, 0);
@@ -86,7 +93,7 @@ void program_print_help(const struct program *program, FILE *f)
 	const char *group = NULL;
 
 	fprintf(f, "Usage: %s [OPTIONS] COMMAND [ARGUMENTS]\n\n", program->name);
-	print_wrapped(f, program->summary, 0);
+	print_sentence(f, program->summary);
 	if (program->details) {
 		fputc('\n', f);
 		print_wrapped(f, program->details, 0);

@@ -1,3 +1,4 @@
+#include <ctype.h>
 #include <string.h>
 
 #include "opt/options.h"
@@ -23,7 +24,7 @@ static void put_text(FILE *f, const char *s)
 static void put_upper(FILE *f, const char *s)
 {
 	for (; *s; s++)
-		fputc(*s >= 'a' && *s <= 'z' ? *s - 32 : *s, f);
+		fputc(toupper((unsigned char)*s), f);
 }
 
 static void put_header(const struct program *program, const char *command, const char *summary, FILE *f)

@@ -163,7 +163,8 @@ bool option_name_is_near(const char *a, const char *b)
 		for (size_t j = 1; j <= lb; j++) {
 			unsigned cost = a[i - 1] == b[j - 1] ? 0 : 1;
 
-			now[j] = MIN(MIN(before[j] + 1, now[j - 1] + 1), before[j - 1] + cost);
+			now[j] = MIN(before[j], now[j - 1]) + 1;
+			now[j] = MIN(now[j], before[j - 1] + cost);
 			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
 				now[j] = MIN(now[j], twice[j - 2] + 1);
 		}
