@@ -1,0 +1,35 @@
+#include "host/process_info.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/fdio.h"
+
+int process_info_read(pid_t pid, struct process_info *ret)
+{
+	char path[32], text[1024], *p;
+	_cleanup_close_ int fd = -1;
+	struct process_info info;
+	unsigned long long start;
+	int parent;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	n = fd_read_full(fd, text, sizeof(text) - 1);
+	if (n < 0)
+		return (int)n;
+	text[n] = 0;
+	/* The command name may hold anything, also parentheses and spaces: fields are counted from the last ')'. */
+	p = strrchr(text, ')');
+	if (!p || sscanf(p + 1, " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &info.state,
+			 &parent, &start) != 3)
+		return -EPROTO;
+	info.parent = parent;
+	info.start_time = start;
+	*ret = info;
+	return 0;
+}

@@ -1,0 +1,14 @@
+/* What /proc/PID/stat tells of a process, proc_pid_stat(5). */
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+struct process_info {
+	char state;          /* 'R', 'S', 'Z', ... */
+	pid_t parent;
+	uint64_t start_time; /* clock ticks since boot */
+};
+
+/* 0 or a negative errno, -ESRCH when there is no such process. */
+int process_info_read(pid_t pid, struct process_info *ret);
