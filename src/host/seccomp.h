@@ -59,16 +59,16 @@ int seccomp_compile_cached(const char *cache_dir, const struct seccomp_policy *p
  * RET_LISTENER receives the notification descriptor (O_CLOEXEC) or -1; it may be NULL only when the program does not
  * listen. When a flag is not known to this kernel, the error says which.
  */
-int seccomp_load(const struct seccomp_program *program, int *ret_listener, struct error *err);
+int seccomp_install(const struct seccomp_program *program, int *ret_listener, struct error *err);
 
 /*
- * As seccomp_load() for a program that listens, passing the listener with SCM_RIGHTS (one byte of data) over SOCK, a
+ * As seccomp_install() for a program that listens, passing the listener with SCM_RIGHTS (one byte of data) over SOCK, a
  * connected AF_UNIX socket, from a short-lived helper thread that is not under the filter: a filter that notifies on
  * sendmsg(2) or write(2) cannot deadlock its own hand-over. The caller must be single-threaded. SOCK stays open.
  */
-int seccomp_load_and_pass(const struct seccomp_program *program, int sock, struct error *err);
+int seccomp_install_and_pass(const struct seccomp_program *program, int sock, struct error *err);
 
-/* Receives one descriptor (O_CLOEXEC) from SOCK, as seccomp_load_and_pass() sends it: the descriptor or -errno. */
+/* Receives one descriptor (O_CLOEXEC) from SOCK, as seccomp_install_and_pass() sends it: the descriptor or -errno. */
 int seccomp_receive_listener(int sock, struct error *err);
 
 /*

@@ -38,6 +38,7 @@ struct seccomp_policy {
 	bool has_default_errno;
 	uint32_t default_errno;
 	char **architectures; /* SCMP_ARCH_...; NULL: the native one */
+	bool has_flags;       /* "flags" was given, maybe empty; without it SPEC_ALLOW is the default, as in runc */
 	char **flags;         /* SECCOMP_FILTER_FLAG_... */
 	char *listener_path, *listener_metadata;
 	struct seccomp_rule *rules;
