@@ -160,7 +160,32 @@ int mkdir_parents_at(int dirfd, const char *path, mode_t mode)
 	return mkdirat(dirfd, copy, mode) < 0 && errno != EEXIST ? -errno : 0;
 }
 
-static int remove_entries(int dirfd, dev_t dev)
+/*
+ * Trees made by others can be deeper than we have descriptors: what lies REMOVE_DEPTH folders down is moved up into the
+ * top folder and removed in a later round.
+ */
+#define REMOVE_DEPTH 64
+
+struct remover {
+	int top;
+	dev_t dev;
+	unsigned moved;
+};
+
+static int move_up(struct remover *rm, int dirfd, const char *name)
+{
+	char to[64];
+
+	for (;;) {
+		snprintf(to, sizeof(to), ".deep-%u", rm->moved++);
+		if (renameat2(dirfd, name, rm->top, to, RENAME_NOREPLACE) == 0)
+			return 0;
+		if (errno != EEXIST)
+			return -errno;
+	}
+}
+
+static int remove_entries(struct remover *rm, int dirfd, unsigned depth)
 {
 	_cleanup_closedir_ DIR *dir = NULL;
 	struct dirent *e;
@@ -190,12 +215,18 @@ static int remove_entries(int dirfd, dev_t dev)
 				return -errno;
 			continue;
 		}
-		if (st.st_dev != dev)
+		if (st.st_dev != rm->dev)
 			return -EXDEV;
+		if (depth == REMOVE_DEPTH) {
+			r = move_up(rm, dirfd, e->d_name);
+			if (r < 0)
+				return r;
+			continue;
+		}
 		fd = openat(dirfd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (fd < 0)
 			return -errno;
-		r = remove_entries(fd, dev);
+		r = remove_entries(rm, fd, depth + 1);
 		if (r < 0)
 			return r;
 		if (unlinkat(dirfd, e->d_name, AT_REMOVEDIR) < 0 && errno != ENOENT)
@@ -204,12 +235,32 @@ static int remove_entries(int dirfd, dev_t dev)
 	return 0;
 }
 
+/* Removes what is in the folder FD, which stays open. */
+static int remove_contents(int fd)
+{
+	struct remover rm = { .top = fd };
+	struct stat st;
+	int r;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	rm.dev = st.st_dev;
+	do {
+		int round = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		if (round < 0)
+			return -errno;
+		rm.moved = 0;
+		r = remove_entries(&rm, round, 0);
+	} while (r == 0 && rm.moved);
+	return r;
+}
+
 int remove_tree_at(int dirfd, const char *path, struct error *err)
 {
-	struct stat st;
-	int fd, r;
+	_cleanup_close_ int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int r;
 
-	fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0) {
 		if (errno == ENOENT)
 			return 0;
@@ -217,12 +268,7 @@ int remove_tree_at(int dirfd, const char *path, struct error *err)
 			return 0;
 		return error_sys(err, errno, "cannot remove '%s'", path);
 	}
-	if (fstat(fd, &st) < 0) {
-		r = -errno;
-		close(fd);
-		return error_sys(err, r, "cannot remove '%s'", path);
-	}
-	r = remove_entries(fd, st.st_dev);
+	r = remove_contents(fd);
 	if (r == 0 && unlinkat(dirfd, path, AT_REMOVEDIR) < 0 && errno != ENOENT)
 		r = -errno;
 	if (r < 0)
