@@ -39,7 +39,8 @@ struct oci_io_priority {
 
 struct oci_process {
 	bool terminal;
-	uint32_t console_width, console_height; /* 0: not given */
+	bool has_console_size;
+	uint32_t console_width, console_height; /* characters */
 	uint32_t uid, gid;
 	bool has_umask;
 	uint32_t umask;
@@ -65,7 +66,7 @@ struct oci_process {
 };
 
 struct oci_mount {
-	char *destination; /* absolute */
+	char *destination; /* absolute: a relative one was made so */
 	char *type;        /* file system type; NULL for a bind mount without one */
 	char *source;
 	char **options; /* as written; src/host/mount_options.h interprets them */
@@ -121,6 +122,10 @@ struct oci_net_device {
 	char *new_name; /* name inside; NULL: the same */
 };
 
+struct oci_sysctl {
+	char *key, *value;
+};
+
 struct oci_linux {
 	struct id_maps uid_mappings, gid_mappings;
 	struct oci_device *devices;
@@ -133,9 +138,7 @@ struct oci_linux {
 	size_t n_namespaces;
 	unsigned rootfs_propagation; /* MS_SHARED, MS_SLAVE, MS_PRIVATE, MS_UNBINDABLE, each maybe with MS_REC; 0: not given */
 	struct seccomp_policy *seccomp; /* or NULL */
-	struct {
-		char *key, *value;
-	} *sysctl;
+	struct oci_sysctl *sysctl; /* as written: host/sysctl.h makes the path */
 	size_t n_sysctl;
 	char **masked_paths, **readonly_paths;
 	char *mount_label;
@@ -144,6 +147,10 @@ struct oci_linux {
 	unsigned long personality; /* personality(2) argument */
 	struct oci_memory_policy *memory_policy; /* or NULL */
 	struct oci_time_offset monotonic_offset, boottime_offset;
+};
+
+struct oci_iomem { /* guest frames GFN.. are machine frames MFN.. (pages) */
+	uint64_t first_gfn, first_mfn, n_mfns;
 };
 
 struct oci_vm {
@@ -157,6 +164,11 @@ struct oci_vm {
 	char *device_tree;
 	uint32_t vcpus;
 	uint64_t memory; /* bytes */
+	char **dtdevs;
+	struct oci_iomem *iomems;
+	size_t n_iomems;
+	uint32_t *irqs;
+	size_t n_irqs;
 };
 
 struct oci_annotation {
@@ -195,6 +207,10 @@ int oci_process_parse(const char *json, size_t len, struct oci_process **ret, st
 
 void oci_spec_free(struct oci_spec *spec);
 void oci_process_free(struct oci_process *process);
+
+/* The JSON text of SPEC or PROCESS, indented, ending in a newline: parsing it again gives the same. *RET is owned. */
+int oci_spec_to_json(const struct oci_spec *spec, char **ret, struct error *err);
+int oci_process_to_json(const struct oci_process *process, char **ret, struct error *err);
 
 /* The value of annotation KEY, or NULL. */
 const char *oci_spec_annotation(const struct oci_spec *spec, const char *key);

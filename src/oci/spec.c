@@ -1,0 +1,144 @@
+#include "oci/spec.h"
+
+#include <string.h>
+
+#include "base/fdio.h"
+#include "base/json.h"
+#include "oci/records.h"
+
+#define AT(member) JSON_AT(struct oci_spec, member)
+
+static const struct json_field root_fields[] = {
+	{ "path", JSON_STRING, AT(root.path), .required = true },
+	{ "readonly", JSON_BOOL, AT(root.readonly) },
+};
+
+static const struct json_record root = { sizeof(struct oci_spec), JSON_FIELDS(root_fields) };
+
+/* "solaris", "windows", "zos" and "freebsd" are for other platforms' runtimes: a Linux one ignores them. */
+static const struct json_field spec_fields[] = {
+	{ "ociVersion", JSON_STRING, AT(version), .required = true },
+	{ "process", JSON_POINTER, AT(process), .record = &oci_process_record },
+	{ "root", JSON_RECORD, JSON_HAS(struct oci_spec, has_root), .record = &root },
+	{ "hostname", JSON_STRING, AT(hostname) },
+	{ "domainname", JSON_STRING, AT(domainname) },
+	{ "mounts", JSON_RECORDS, AT(mounts), JSON_COUNT(struct oci_spec, n_mounts), .record = &oci_mount_record },
+	{ "hooks", JSON_RECORD, .record = &oci_hooks_record },
+	{ "annotations", JSON_STRING_MAP, AT(annotations), JSON_COUNT(struct oci_spec, n_annotations) },
+	{ "linux", JSON_RECORD, AT(linux_), JSON_HAS(struct oci_spec, has_linux), .record = &oci_linux_record },
+	{ "vm", JSON_POINTER, AT(vm), .record = &oci_vm_record },
+};
+
+static const struct json_record spec_record = { sizeof(struct oci_spec), JSON_FIELDS(spec_fields) };
+
+static int parse(const char *json, size_t len, const struct json_record *type, const char *where, void **ret,
+		 struct error *err)
+{
+	_cleanup_json_ struct json_object *o = NULL;
+	void *record;
+	int r;
+
+	if (len > OCI_CONFIG_MAX)
+		return error_set(err, EFBIG, "%zu bytes; at most %u are accepted", len, OCI_CONFIG_MAX);
+	r = json_parse(json, len, &o, err);
+	if (r < 0)
+		return r;
+	record = calloc(1, type->size);
+	if (!record)
+		return error_oom(err);
+	r = json_record_read(type, o, where, record, err);
+	if (r < 0) {
+		json_record_free(type, record);
+		free(record);
+		return r;
+	}
+	*ret = record;
+	return 0;
+}
+
+int oci_spec_parse(const char *json, size_t len, struct oci_spec **ret, struct error *err)
+{
+	_cleanup_oci_spec_ struct oci_spec *spec = NULL;
+	int r = parse(json, len, &spec_record, NULL, (void **)&spec, err);
+
+	if (r == 0)
+		r = oci_spec_check(spec, err);
+	if (r < 0)
+		return r;
+	*ret = take_ptr(spec);
+	return 0;
+}
+
+int oci_spec_load(int bundle_fd, struct oci_spec **ret, struct error *err)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+	int r = file_read_at(bundle_fd, "config.json", OCI_CONFIG_MAX, &text, &len, err);
+
+	if (r < 0)
+		return r;
+	r = oci_spec_parse(text, len, ret, err);
+	return r < 0 ? error_prefix(err, "config.json") : 0;
+}
+
+int oci_process_parse(const char *json, size_t len, struct oci_process **ret, struct error *err)
+{
+	return parse(json, len, &oci_process_record, "process", (void **)ret, err);
+}
+
+static int to_json(const struct json_record *type, const void *record, char **ret, struct error *err)
+{
+	_cleanup_json_ struct json_object *o = NULL;
+	const char *text;
+	int r = json_record_write(type, record, &o);
+
+	if (r < 0)
+		return error_sys(err, r, "cannot write the configuration as JSON");
+	text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_PRETTY_TAB |
+							 JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
+	if (!text || asprintf(ret, "%s\n", text) < 0)
+		return error_oom(err);
+	return 0;
+}
+
+int oci_spec_to_json(const struct oci_spec *spec, char **ret, struct error *err)
+{
+	return to_json(&spec_record, spec, ret, err);
+}
+
+int oci_process_to_json(const struct oci_process *process, char **ret, struct error *err)
+{
+	return to_json(&oci_process_record, process, ret, err);
+}
+
+void oci_spec_free(struct oci_spec *spec)
+{
+	if (!spec)
+		return;
+	json_record_free(&spec_record, spec);
+	free(spec);
+}
+
+void oci_process_free(struct oci_process *process)
+{
+	if (!process)
+		return;
+	json_record_free(&oci_process_record, process);
+	free(process);
+}
+
+const char *oci_spec_annotation(const struct oci_spec *spec, const char *key)
+{
+	for (size_t i = 0; i < spec->n_annotations; i++)
+		if (strcmp(spec->annotations[i].key, key) == 0)
+			return spec->annotations[i].value;
+	return NULL;
+}
+
+const struct oci_namespace *oci_spec_namespace(const struct oci_spec *spec, int type)
+{
+	for (size_t i = 0; i < spec->linux_.n_namespaces; i++)
+		if (spec->linux_.namespaces[i].type == type)
+			return &spec->linux_.namespaces[i];
+	return NULL;
+}
