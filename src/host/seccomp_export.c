@@ -46,6 +46,7 @@ static int add_rule_for_name(scmp_filter_ctx ctx, const struct seccomp_rule *rul
 {
 	struct seccomp_mux mux;
 	int nr = seccomp_syscall_resolve_name(name);
+	bool newer = false;
 	int r = 0;
 
 	if (nr == __NR_SCMP_ERROR) {
@@ -54,12 +55,14 @@ static int add_rule_for_name(scmp_filter_ctx ctx, const struct seccomp_rule *rul
 		if (recent < 0)
 			return 0;
 		nr = (int)recent;
+		newer = true;
 	}
 	if (!alternatives(rule))
-		return add_rule(ctx, ret, nr, rule->args, rule->n_args);
-	for (size_t i = 0; i < rule->n_args && r == 0; i++)
+		r = add_rule(ctx, ret, nr, rule->args, rule->n_args);
+	for (size_t i = 0; i < rule->n_args && r == 0 && alternatives(rule); i++)
 		r = add_rule(ctx, ret, nr, &rule->args[i], 1);
-	return r;
+	/* Beside other architectures libseccomp takes no number that it has no name for: the default action stays. */
+	return newer && r == -EFAULT ? 0 : r;
 }
 
 static int add_rules(scmp_filter_ctx ctx, const struct seccomp_policy *policy, uint32_t default_ret, struct error *err)

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/cleanup.h"
+
 enum seccomp_act {
 	SECCOMP_ACT_KILL_THREAD, /* SCMP_ACT_KILL and SCMP_ACT_KILL_THREAD */
 	SECCOMP_ACT_KILL_PROCESS,
@@ -46,3 +48,15 @@ struct seccomp_policy {
 };
 
 void seccomp_policy_free(struct seccomp_policy *p);
+
+/* Builders. NAMES is one string, separated by spaces. The new rule (borrowed, until the next is added) or NULL: out of memory. */
+struct seccomp_rule *seccomp_policy_add(struct seccomp_policy *p, enum seccomp_act act, const char *names);
+/* 0 or -ENOMEM. */
+int seccomp_rule_add_arg(struct seccomp_rule *rule, uint32_t index, enum seccomp_op op, uint64_t value, uint64_t value_two);
+
+static inline void cleanup_seccomp_policy(struct seccomp_policy **p)
+{
+	seccomp_policy_free(*p);
+}
+
+#define _cleanup_seccomp_policy_ _cleanup_(cleanup_seccomp_policy)
