@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "boundary/boundary.h"
 #include "opt/options.h"
 
 /* Exit statuses of our own, as Docker has them; every other status is the workload's. */
@@ -29,7 +30,7 @@ struct cli {
 
 extern const struct program cli_program;
 
-/* Fills in what depends on the user: the state directory and the image store. */
+/* Fills in what depends on the user: the state directory and the image store, both absolute. */
 int cli_paths(struct cli *cli, struct error *err);
 
 /* Installs the log sink that --log, --log-format and --log-level ask for. */
@@ -37,4 +38,16 @@ int cli_log_open(const struct cli *cli, struct error *err);
 /* Tells the user of the error: once on stderr, and in the log file when there is one. */
 void cli_log_error(const struct cli *cli, const struct error *err);
 
-extern const struct command cli_completion, cli_man;
+/* Prints O on standard output, indented or on one line. */
+int cli_print_json(struct json_object *o, bool pretty, struct error *err);
+
+/* "TERM", "SIGTERM", "sigterm", "15", "RTMIN+3" to the number, or -EINVAL. */
+int cli_parse_signal(const char *text, int *ret, struct error *err);
+/* "5s", "500ms", "1m30s", or plain seconds, to milliseconds. */
+int cli_parse_duration(const char *text, uint64_t *ret_ms, struct error *err);
+/* Mon Jan  2 15:04:05 as RFC 3339 text, "YYYY-MM-DDTHH:MM:SSZ", of the real-time clock now. */
+void cli_format_now(char *buf, size_t size);
+
+extern const struct command cli_checkpoint, cli_completion, cli_create, cli_delete, cli_events, cli_exec, cli_features,
+	cli_kill, cli_list, cli_man, cli_pause, cli_ps, cli_restore, cli_resume, cli_run, cli_spec, cli_start, cli_state,
+	cli_update;
