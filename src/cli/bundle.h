@@ -14,7 +14,7 @@ int bundle_load(const char *dir, const char *config, struct loaded_bundle *ret, 
 void bundle_free(struct loaded_bundle *b);
 
 /* Cgroup manager, rootless mode and whatever else the global options say of making a box. */
-int cli_create_options(const struct cli *cli, struct create_options *options, struct error *err);
+void cli_create_options(const struct cli *cli, struct create_options *options);
 
 /*
  * The wall that --isolation names (container when it names none), usable on this host, or the reason why it is not.

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "boundary/boundary.h"
 #include "opt/options.h"
 
@@ -45,9 +46,7 @@ int cli_print_json(struct json_object *o, bool pretty, struct error *err);
 int cli_parse_signal(const char *text, int *ret, struct error *err);
 /* "5s", "500ms", "1m30s", or plain seconds, to milliseconds. */
 int cli_parse_duration(const char *text, uint64_t *ret_ms, struct error *err);
-/* Mon Jan  2 15:04:05 as RFC 3339 text, "YYYY-MM-DDTHH:MM:SSZ", of the real-time clock now. */
-void cli_format_now(char *buf, size_t size);
 
-extern const struct command cli_checkpoint, cli_completion, cli_create, cli_delete, cli_events, cli_exec, cli_features,
-	cli_kill, cli_list, cli_man, cli_pause, cli_ps, cli_restore, cli_resume, cli_run, cli_spec, cli_start, cli_state,
+extern const struct command cli_checkpoint, cli_completion, cli_create, cli_delete, cli_events, cli_exec,
+	cli_kill, cli_list, cli_man, cli_pause, cli_ps, cli_restore, cli_resume, cli_run, cli_start, cli_state,
 	cli_update;

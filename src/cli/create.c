@@ -22,7 +22,8 @@ int create_flags_apply(const struct cli *cli, const struct create_flags *f, stru
 	ret->no_pivot = f->no_pivot;
 	ret->no_new_keyring = f->no_new_keyring;
 	ret->no_subreaper = f->no_subreaper;
-	return cli_create_options(cli, ret, err);
+	cli_create_options(cli, ret);
+	return 0;
 }
 
 static int run_create(struct cli *cli, char **operands, struct error *err)

@@ -39,6 +39,21 @@ static const struct option global_options[] = {
 };
 
 static const struct command *const verbs[] = {
+	&cli_run,
+	&cli_create,
+	&cli_start,
+	&cli_exec,
+	&cli_kill,
+	&cli_pause,
+	&cli_resume,
+	&cli_update,
+	&cli_checkpoint,
+	&cli_restore,
+	&cli_delete,
+	&cli_list,
+	&cli_state,
+	&cli_ps,
+	&cli_events,
 	&cli_completion,
 	&cli_man,
 	NULL,

@@ -2,7 +2,6 @@
 #include <ctype.h>
 #include <signal.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/parse.h"
 #include "cli/cli.h"
@@ -102,13 +101,4 @@ int cli_parse_duration(const char *text, uint64_t *ret_ms, struct error *err)
 		}
 	}
 	return error_set(err, EINVAL, "'%s' is not a duration; write it as 5s, 500ms, 1m30s", text);
-}
-
-void cli_format_now(char *buf, size_t size)
-{
-	time_t now = time(NULL);
-	struct tm tm;
-
-	gmtime_r(&now, &tm);
-	strftime(buf, size, "%Y-%m-%dT%H:%M:%SZ", &tm);
 }

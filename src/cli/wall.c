@@ -4,16 +4,18 @@
 #include "base/log.h"
 #include "cli/bundle.h"
 
-int cli_create_options(const struct cli *cli, struct create_options *options, struct error *err)
+void cli_create_options(const struct cli *cli, struct create_options *options)
 {
-	if (cgroup_manager_parse(cli->cgroup_manager, &options->cgroup_manager) < 0)
-		return error_set(err, EINVAL, "option --cgroup-manager: '%s' is not one of cgroupfs|systemd|disabled",
-				 cli->cgroup_manager);
+	if (strcmp(cli->cgroup_manager, "systemd") == 0)
+		options->cgroup_manager = CGROUP_MANAGER_SYSTEMD;
+	else if (strcmp(cli->cgroup_manager, "disabled") == 0)
+		options->cgroup_manager = CGROUP_MANAGER_DISABLED;
+	else
+		options->cgroup_manager = CGROUP_MANAGER_CGROUPFS;
 	if (strcmp(cli->rootless, "true") == 0)
 		options->rootless = TRI_YES;
 	else if (strcmp(cli->rootless, "false") == 0)
 		options->rootless = TRI_NO;
-	return 0;
 }
 
 /* Whether B can honour what is asked for; REASON says why not. */

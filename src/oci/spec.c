@@ -86,6 +86,18 @@ int oci_process_parse(const char *json, size_t len, struct oci_process **ret, st
 	return parse(json, len, &oci_process_record, "process", (void **)ret, err);
 }
 
+int oci_resources_parse(const char *json, size_t len, struct cgroup_resources *ret, struct error *err)
+{
+	struct cgroup_resources *resources;
+	int r = parse(json, len, &oci_resources_record, "resources", (void **)&resources, err);
+
+	if (r < 0)
+		return r;
+	*ret = *resources;
+	free(resources);
+	return 0;
+}
+
 static int to_json(const struct json_record *type, const void *record, char **ret, struct error *err)
 {
 	_cleanup_json_ struct json_object *o = NULL;

@@ -205,6 +205,9 @@ int oci_spec_load(int bundle_fd, struct oci_spec **ret, struct error *err);
 /* Parses a process object alone, as `exec --process` takes it. Freed with oci_process_free(). */
 int oci_process_parse(const char *json, size_t len, struct oci_process **ret, struct error *err);
 
+/* Parses a linux.resources object alone, as `update --resources` takes it, into *RET; free with cgroup_resources_free(). */
+int oci_resources_parse(const char *json, size_t len, struct cgroup_resources *ret, struct error *err);
+
 void oci_spec_free(struct oci_spec *spec);
 void oci_process_free(struct oci_process *process);
 
