@@ -31,11 +31,11 @@ static const struct json_field spec_fields[] = {
 
 static const struct json_record spec_record = { sizeof(struct oci_spec), JSON_FIELDS(spec_fields) };
 
-static int parse(const char *json, size_t len, const struct json_record *type, const char *where, void **ret,
-		 struct error *err)
+/* Into RECORD, which is empty on failure. */
+static int parse_into(const char *json, size_t len, const struct json_record *type, const char *where, void *record,
+		      struct error *err)
 {
 	_cleanup_json_ struct json_object *o = NULL;
-	void *record;
 	int r;
 
 	if (len > OCI_CONFIG_MAX)
@@ -43,17 +43,21 @@ static int parse(const char *json, size_t len, const struct json_record *type, c
 	r = json_parse(json, len, &o, err);
 	if (r < 0)
 		return r;
-	record = calloc(1, type->size);
-	if (!record)
-		return error_oom(err);
 	r = json_record_read(type, o, where, record, err);
-	if (r < 0) {
+	if (r < 0)
 		json_record_free(type, record);
-		free(record);
-		return r;
-	}
-	*ret = record;
-	return 0;
+	return r;
+}
+
+static int parse(const char *json, size_t len, const struct json_record *type, const char *where, void **ret,
+		 struct error *err)
+{
+	_cleanup_free_ void *record = calloc(1, type->size);
+	int r = record ? parse_into(json, len, type, where, record, err) : error_oom(err);
+
+	if (r == 0)
+		*ret = take_ptr(record);
+	return r;
 }
 
 int oci_spec_parse(const char *json, size_t len, struct oci_spec **ret, struct error *err)
@@ -88,14 +92,12 @@ int oci_process_parse(const char *json, size_t len, struct oci_process **ret, st
 
 int oci_resources_parse(const char *json, size_t len, struct cgroup_resources *ret, struct error *err)
 {
-	struct cgroup_resources *resources;
-	int r = parse(json, len, &oci_resources_record, "resources", (void **)&resources, err);
+	struct cgroup_resources resources;
+	int r = parse_into(json, len, &oci_resources_record, "resources", &resources, err);
 
-	if (r < 0)
-		return r;
-	*ret = *resources;
-	free(resources);
-	return 0;
+	if (r == 0)
+		*ret = resources;
+	return r;
 }
 
 static int to_json(const struct json_record *type, const void *record, char **ret, struct error *err)
