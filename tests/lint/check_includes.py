@@ -4,7 +4,7 @@
     check_includes.py SOURCE_ROOT     prints every violation; exit status 1 when there is one
     check_includes.py --self-test     plants one violation of each kind in a made-up tree and sees it caught
 
-The rules are ARCHITECTURE.md's: base <- host <- {jail, oci, image, cpu, device, machine} <- boundary/X <- cli.
+The rules are ARCHITECTURE.md's: base <- host <- {jail, oci, image, cpu, device, machine, wasm} <- boundary/X <- cli.
 """
 import os
 import re
@@ -22,11 +22,12 @@ LAYERS = {
     "jail": BELOW | {"jail"},
     "oci": BELOW | {"oci"},
     "image": BELOW | {"image"},
+    "wasm": {"base", "wasm"},
     "cpu": BELOW | {"cpu"},
     "device": BELOW | {"device"},
     "machine": BELOW | {"machine", "cpu", "device"},
-    "boundary": BELOW | {"jail", "oci", "image", "machine", "cpu", "device", "boundary"},
-    "cli": BELOW | {"jail", "oci", "image", "machine", "cpu", "device", "cli"},
+    "boundary": BELOW | {"jail", "oci", "image", "machine", "cpu", "device", "wasm", "boundary"},
+    "cli": BELOW | {"jail", "oci", "image", "machine", "cpu", "device", "wasm", "cli"},
 }
 GRAB_BAGS = re.compile(r"^(utils?|helpers?|misc|common|stuff)\.[ch]$")
 # What only src/cli and the programs' own main files may do.
