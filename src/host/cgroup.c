@@ -10,9 +10,9 @@
 #define DESTROY_TIMEOUT_MS 2000
 
 static const char *const manager_names[] = {
-	[CGROUP_MANAGER_CGROUPFS] = "cgroupfs",
-	[CGROUP_MANAGER_SYSTEMD] = "systemd",
-	[CGROUP_MANAGER_DISABLED] = "disabled",
+    [CGROUP_MANAGER_CGROUPFS] = "cgroupfs",
+    [CGROUP_MANAGER_SYSTEMD] = "systemd",
+    [CGROUP_MANAGER_DISABLED] = "disabled",
 };
 
 int cgroup_manager_parse(const char *name, enum cgroup_manager *ret)
@@ -119,13 +119,13 @@ static void drop_nodes(struct cgroup *cg)
 	for (size_t i = 0; i < cgroup_n_nodes(cg); i++)
 		free(cgroup_node_at(cg, i)->dir);
 	cg->n_v1 = 0;
-	cg->v2 = (struct cgroup_node){ 0 };
+	cg->v2 = (struct cgroup_node){0};
 }
 
 /* NODE for the group PATH in the hierarchy at MOUNT. */
 static int node_init(struct cgroup_node *node, unsigned controllers, const char *mount, const char *path)
 {
-	*node = (struct cgroup_node){ .controllers = controllers, .root_len = strlen(mount) };
+	*node = (struct cgroup_node){.controllers = controllers, .root_len = strlen(mount)};
 	if (asprintf(&node->dir, "%s%s", mount, path) < 0) {
 		node->dir = NULL;
 		return -ENOMEM;
@@ -222,7 +222,7 @@ static int make_v2_delegated(const struct make *m, struct error *err)
 	if (!is_permission(r) || !m->h->v2.own)
 		return r;
 	free(m->cg->v2.dir);
-	m->cg->v2 = (struct cgroup_node){ 0 };
+	m->cg->v2 = (struct cgroup_node){0};
 	return make_v2_node(m, m->h->v2.own, err);
 }
 
@@ -240,7 +240,7 @@ static int make_nodes(const struct make *m, struct error *err)
 		r = m->own ? make_v2_delegated(m, err) : make_v2_node(m, "/", err);
 		if (r < 0 && m->may_lack && is_permission(r)) {
 			free(cg->v2.dir);
-			cg->v2 = (struct cgroup_node){ 0 };
+			cg->v2 = (struct cgroup_node){0};
 			r = 0;
 		}
 	}
@@ -273,12 +273,12 @@ static int enable_controllers(struct cgroup *cg, const struct cgroup_resources *
 
 static int create_cgroupfs(struct cgroup *cg, const struct cgroup_request *request, struct error *err)
 {
-	_cleanup_cgroup_hierarchies_ struct cgroup_hierarchies h = { 0 };
+	_cleanup_cgroup_hierarchies_ struct cgroup_hierarchies h = {0};
 	_cleanup_free_ char *path = NULL;
 	const struct cgroup_resources *res = request->resources;
 	bool asked_path = request->path && *request->path;
 	bool asked_limit = res && (cgroup_resources_controllers(res) || res->unified.n);
-	struct make m = { .cg = cg, .r = res, .h = &h, .proc_self = cg->proc_self };
+	struct make m = {.cg = cg, .r = res, .h = &h, .proc_self = cg->proc_self};
 	int r;
 
 	m.own = request->rootless && !(asked_path && *request->path == '/');
@@ -298,17 +298,19 @@ static int create_cgroupfs(struct cgroup *cg, const struct cgroup_request *reque
 			log_debug("no control group for this box: none is delegated to this user");
 			return 0;
 		}
-		return error_set(err, ENOTSUP, "no control group file system is mounted below '%s' (mount -t cgroup2 none %s, or "
-				 "run with --cgroup-manager=disabled)", cg->root, cg->root);
+		return error_set(err, ENOTSUP,
+				 "no control group file system is mounted below '%s' (mount -t cgroup2 none %s, or "
+				 "run with --cgroup-manager=disabled)",
+				 cg->root, cg->root);
 	}
 	return enable_controllers(cg, res, h.pure_v2, err);
 }
 
 static int create_systemd(struct cgroup *cg, const struct cgroup_request *request, struct error *err)
 {
-	_cleanup_cgroup_hierarchies_ struct cgroup_hierarchies h = { 0 };
+	_cleanup_cgroup_hierarchies_ struct cgroup_hierarchies h = {0};
 	_cleanup_free_ char *path = NULL;
-	struct make m = { .cg = cg, .r = request->resources, .h = &h, .proc_self = cg->proc_self, .adopt = true };
+	struct make m = {.cg = cg, .r = request->resources, .h = &h, .proc_self = cg->proc_self, .adopt = true};
 	int r;
 
 	r = cgroup_hierarchies_find(cg->root, cg->proc_self, true, false, &h, err);
@@ -325,7 +327,8 @@ static int create_systemd(struct cgroup *cg, const struct cgroup_request *reques
 static int create_disabled(const struct cgroup_request *request, struct error *err)
 {
 	if (request->resources && (cgroup_resources_controllers(request->resources) || request->resources->unified.n))
-		return error_set(err, EINVAL, "linux.resources asks for limits, but control groups are disabled "
+		return error_set(err, EINVAL,
+				 "linux.resources asks for limits, but control groups are disabled "
 				 "(--cgroup-manager=disabled): leave one of the two out");
 	return 0;
 }

@@ -32,7 +32,7 @@
 
 enum cgroup_manager {
 	CGROUP_MANAGER_CGROUPFS, /* we write the directories */
-	CGROUP_MANAGER_SYSTEMD,  /* a transient scope made by systemd, through the ringwall-systemd program */
+	CGROUP_MANAGER_SYSTEMD,	 /* a transient scope made by systemd, through the ringwall-systemd program */
 	CGROUP_MANAGER_DISABLED, /* no group at all: crun's --cgroup-manager=disabled */
 };
 
@@ -45,8 +45,9 @@ struct cgroup_annotation {
 };
 
 struct cgroup_request {
-	const char *id;   /* of the box */
-	const char *path; /* linux.cgroupsPath as written ("/a/b", "a/b", systemd's "slice:prefix:name"), NULL: from the id */
+	const char *id; /* of the box */
+	const char
+	    *path; /* linux.cgroupsPath as written ("/a/b", "a/b", systemd's "slice:prefix:name"), NULL: from the id */
 	enum cgroup_manager manager;
 	/*
 	 * The caller is not root of the initial user namespace. A group that may not be made is then no error as long
@@ -54,12 +55,12 @@ struct cgroup_request {
 	 * are left to the user namespace, which can neither make device nodes nor load device filters.
 	 */
 	bool rootless;
-	const struct cgroup_resources *resources; /* NULL: nothing asked */
+	const struct cgroup_resources *resources;    /* NULL: nothing asked */
 	const struct cgroup_annotation *annotations; /* org.systemd.property.* and run.oci.* ones are read */
 	size_t n_annotations;
 	const char *systemd_helper; /* path of ringwall-systemd; NULL: beside our own executable or in libexec */
-	const char *root;           /* for tests: what stands for /sys/fs/cgroup */
-	const char *proc_self;      /* for tests: what stands for /proc/self */
+	const char *root;	    /* for tests: what stands for /sys/fs/cgroup */
+	const char *proc_self;	    /* for tests: what stands for /proc/self */
 };
 
 struct cgroup;
@@ -90,12 +91,12 @@ int cgroup_from_json(struct json_object *o, struct cgroup **ret, struct error *e
 /* ---- getting in ---- */
 
 struct cgroup_entry {
-	int clone_fd;                    /* the v2 group for clone3's CLONE_INTO_CGROUP, or -1 */
+	int clone_fd;			 /* the v2 group for clone3's CLONE_INTO_CGROUP, or -1 */
 	int fds[CGROUP_HIERARCHIES_MAX]; /* v1 "tasks" files, open for writing */
 	size_t n;
 };
 
-#define CGROUP_ENTRY_INIT ((struct cgroup_entry){ .clone_fd = -1 })
+#define CGROUP_ENTRY_INIT ((struct cgroup_entry){.clone_fd = -1})
 
 /*
  * Opens what a process needs to get into the group, or into its descendant SUB (crun's `exec --cgroup`; NULL: the group

@@ -51,8 +51,8 @@ static bool cpuset_asked(const struct cgroup_resources *r)
 
 static bool io_asked(const struct cgroup_resources *r)
 {
-	return given(r->blkio.weight) || given(r->blkio.leaf_weight) || r->blkio.weight_device.n || r->blkio.read_bps.n ||
-	       r->blkio.write_bps.n || r->blkio.read_iops.n || r->blkio.write_iops.n;
+	return given(r->blkio.weight) || given(r->blkio.leaf_weight) || r->blkio.weight_device.n ||
+	       r->blkio.read_bps.n || r->blkio.write_bps.n || r->blkio.read_iops.n || r->blkio.write_iops.n;
 }
 
 static bool pids_touched(const struct cgroup_resources *r)
@@ -92,17 +92,17 @@ static const struct limit {
 	bool (*asked)(const struct cgroup_resources *r);
 	cgroup_apply_fn v1, v2; /* NULL: cannot be done there */
 } limits[] = {
-	{ CGROUP_PIDS, "linux.resources.pids", pids_touched, pids_asked, cgroup_common_pids, cgroup_common_pids },
-	{ CGROUP_MEMORY, "linux.resources.memory", memory_touched, memory_asked, cgroup_v1_memory, cgroup_v2_memory },
-	{ CGROUP_IO, "linux.resources.blockIO", io_asked, io_asked, cgroup_v1_blkio, cgroup_v2_io },
-	{ CGROUP_CPU, "linux.resources.cpu", cpu_touched, cpu_asked, cgroup_v1_cpu, cgroup_v2_cpu },
-	{ CGROUP_CPUSET, "linux.resources.cpu.cpus and cpu.mems", cpuset_asked, cpuset_asked, cgroup_v1_cpuset,
-	  cgroup_v2_cpuset },
-	{ CGROUP_HUGETLB, "linux.resources.hugepageLimits", hugetlb_asked, hugetlb_asked, cgroup_v1_hugetlb,
-	  cgroup_v2_hugetlb },
-	{ CGROUP_RDMA, "linux.resources.rdma", rdma_asked, rdma_asked, cgroup_common_rdma, cgroup_common_rdma },
-	{ CGROUP_NET_CLS, "linux.resources.network.classID", net_cls_asked, net_cls_asked, cgroup_v1_net_cls, NULL },
-	{ CGROUP_NET_PRIO, "linux.resources.network.priorities", net_prio_asked, net_prio_asked, cgroup_v1_net_prio, NULL },
+    {CGROUP_PIDS, "linux.resources.pids", pids_touched, pids_asked, cgroup_common_pids, cgroup_common_pids},
+    {CGROUP_MEMORY, "linux.resources.memory", memory_touched, memory_asked, cgroup_v1_memory, cgroup_v2_memory},
+    {CGROUP_IO, "linux.resources.blockIO", io_asked, io_asked, cgroup_v1_blkio, cgroup_v2_io},
+    {CGROUP_CPU, "linux.resources.cpu", cpu_touched, cpu_asked, cgroup_v1_cpu, cgroup_v2_cpu},
+    {CGROUP_CPUSET, "linux.resources.cpu.cpus and cpu.mems", cpuset_asked, cpuset_asked, cgroup_v1_cpuset,
+     cgroup_v2_cpuset},
+    {CGROUP_HUGETLB, "linux.resources.hugepageLimits", hugetlb_asked, hugetlb_asked, cgroup_v1_hugetlb,
+     cgroup_v2_hugetlb},
+    {CGROUP_RDMA, "linux.resources.rdma", rdma_asked, rdma_asked, cgroup_common_rdma, cgroup_common_rdma},
+    {CGROUP_NET_CLS, "linux.resources.network.classID", net_cls_asked, net_cls_asked, cgroup_v1_net_cls, NULL},
+    {CGROUP_NET_PRIO, "linux.resources.network.priorities", net_prio_asked, net_prio_asked, cgroup_v1_net_prio, NULL},
 };
 
 unsigned cgroup_resources_controllers(const struct cgroup_resources *r)
@@ -120,19 +120,23 @@ static int missing_controller(const struct cgroup *cg, const struct limit *l, st
 	const char *v1 = cgroup_controller_v1_name(l->controller), *v2 = cgroup_controller_v2_name(l->controller);
 
 	if (!cg->n_v1 && !v2)
-		return error_set(err, ENOTSUP, "%s cannot be enforced: it needs the '%s' controller, which cgroup v2 does not "
-				 "have (leave it out, or boot with systemd.unified_cgroup_hierarchy=0)", l->field, v1);
+		return error_set(err, ENOTSUP,
+				 "%s cannot be enforced: it needs the '%s' controller, which cgroup v2 does not "
+				 "have (leave it out, or boot with systemd.unified_cgroup_hierarchy=0)",
+				 l->field, v1);
 	if (!cg->n_v1)
-		return error_set(err, ENOTSUP, "%s cannot be enforced: the '%s' controller is not enabled in '%s'", l->field, v2,
-				 cg->v2.dir);
-	return error_set(err, ENOTSUP, "%s cannot be enforced: the '%s' controller is not mounted here (mkdir -p "
-			 CGROUP_ROOT "/%s && mount -t cgroup -o %s none " CGROUP_ROOT "/%s)", l->field, v1, v1, v1, v1);
+		return error_set(err, ENOTSUP, "%s cannot be enforced: the '%s' controller is not enabled in '%s'",
+				 l->field, v2, cg->v2.dir);
+	return error_set(err, ENOTSUP,
+			 "%s cannot be enforced: the '%s' controller is not mounted here (mkdir -p " CGROUP_ROOT
+			 "/%s && mount -t cgroup -o %s none " CGROUP_ROOT "/%s)",
+			 l->field, v1, v1, v1, v1);
 }
 
 /* The device rules, unless the user namespace answers for them. */
 static int apply_devices(struct cgroup *cg, const struct cgroup_resources *r, bool create, struct error *err)
 {
-	struct cgroup_apply a = { .cg = cg, .r = r, .create = create };
+	struct cgroup_apply a = {.cg = cg, .r = r, .create = create};
 
 	if (cg->rootless || (!create && !r->devices.n))
 		return 0;
@@ -140,7 +144,8 @@ static int apply_devices(struct cgroup *cg, const struct cgroup_resources *r, bo
 	if (a.node)
 		return cgroup_v1_devices(&a, err);
 	if (!cg->v2.dir)
-		return error_set(err, ENOTSUP, "linux.resources.devices cannot be enforced: the 'devices' controller is not "
+		return error_set(err, ENOTSUP,
+				 "linux.resources.devices cannot be enforced: the 'devices' controller is not "
 				 "mounted (mount -t cgroup -o devices none " CGROUP_ROOT "/devices)");
 	a.node = &cg->v2;
 	return cgroup_v2_devices(&a, err);
@@ -159,7 +164,7 @@ int cgroup_apply_all(struct cgroup *cg, const struct cgroup_resources *r, bool c
 			return e;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
-		struct cgroup_apply a = { .cg = cg, .r = r, .create = create };
+		struct cgroup_apply a = {.cg = cg, .r = r, .create = create};
 		const struct limit *l = &limits[i];
 		cgroup_apply_fn apply;
 		bool v2;
@@ -178,7 +183,7 @@ int cgroup_apply_all(struct cgroup *cg, const struct cgroup_resources *r, bool c
 			return e;
 	}
 	if (r->unified.n) {
-		struct cgroup_apply a = { .cg = cg, .node = &cg->v2, .r = r, .create = create };
+		struct cgroup_apply a = {.cg = cg, .node = &cg->v2, .r = r, .create = create};
 
 		e = cgroup_v2_unified(&a, err);
 		if (e < 0)
@@ -213,7 +218,8 @@ int cgroup_common_rdma(const struct cgroup_apply *a, struct error *err)
 			n += snprintf(line + n, sizeof(line) - (size_t)n, " hca_object=%llu",
 				      (unsigned long long)l->hca_objects.v);
 		if (n >= (int)sizeof(line) || strpbrk(l->device, " \n"))
-			return error_set(err, EINVAL, "linux.resources.rdma: '%s' is not the name of a device", l->device);
+			return error_set(err, EINVAL, "linux.resources.rdma: '%s' is not the name of a device",
+					 l->device);
 		r = cgroup_set(a->node, "linux.resources.rdma", "rdma.max", line, err);
 		if (r < 0)
 			return r;

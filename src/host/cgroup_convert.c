@@ -45,11 +45,15 @@ int cgroup_swap_from_memsw(int64_t memsw, int64_t memory, int64_t *ret, bool *re
 		return 0;
 	}
 	if (memory <= 0)
-		return error_set(err, EINVAL, "linux.resources.memory.swap %" PRId64 " counts memory and swap together, so it "
-				 "needs a memory.limit beside it", memsw);
+		return error_set(err, EINVAL,
+				 "linux.resources.memory.swap %" PRId64 " counts memory and swap together, so it "
+				 "needs a memory.limit beside it",
+				 memsw);
 	if (memsw < memory)
-		return error_set(err, EINVAL, "linux.resources.memory.swap %" PRId64 " counts memory and swap together, so it "
-				 "cannot be less than memory.limit %" PRId64, memsw, memory);
+		return error_set(err, EINVAL,
+				 "linux.resources.memory.swap %" PRId64 " counts memory and swap together, so it "
+				 "cannot be less than memory.limit %" PRId64,
+				 memsw, memory);
 	*ret = memsw - memory;
 	*ret_zero = memsw == memory;
 	return 0;

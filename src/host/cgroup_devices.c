@@ -11,24 +11,23 @@
 
 /* What a box may always use: runc's and crun's list. */
 static const struct device_rule defaults[] = {
-	{ true, 'c', ANY, ANY, false, false, true }, /* mknod of anything; using it is another matter */
-	{ true, 'b', ANY, ANY, false, false, true },
-	{ true, 'c', 1, 3, true, true, true },     /* null */
-	{ true, 'c', 1, 5, true, true, true },     /* zero */
-	{ true, 'c', 1, 7, true, true, true },     /* full */
-	{ true, 'c', 1, 8, true, true, true },     /* random */
-	{ true, 'c', 1, 9, true, true, true },     /* urandom */
-	{ true, 'c', 5, 0, true, true, true },     /* tty */
-	{ true, 'c', 5, 1, true, true, true },     /* console */
-	{ true, 'c', 5, 2, true, true, true },     /* ptmx */
-	{ true, 'c', 136, ANY, true, true, true }, /* pts */
-	{ true, 'c', 10, 200, true, true, true },  /* net/tun */
+    {true, 'c', ANY, ANY, false, false, true}, /* mknod of anything; using it is another matter */
+    {true, 'b', ANY, ANY, false, false, true}, {true, 'c', 1, 3, true, true, true}, /* null */
+    {true, 'c', 1, 5, true, true, true},					    /* zero */
+    {true, 'c', 1, 7, true, true, true},					    /* full */
+    {true, 'c', 1, 8, true, true, true},					    /* random */
+    {true, 'c', 1, 9, true, true, true},					    /* urandom */
+    {true, 'c', 5, 0, true, true, true},					    /* tty */
+    {true, 'c', 5, 1, true, true, true},					    /* console */
+    {true, 'c', 5, 2, true, true, true},					    /* ptmx */
+    {true, 'c', 136, ANY, true, true, true},					    /* pts */
+    {true, 'c', 10, 200, true, true, true},					    /* net/tun */
 };
 
 void device_rules_free(struct device_rules *rules)
 {
 	free(rules->v);
-	*rules = (struct device_rules){ 0 };
+	*rules = (struct device_rules){0};
 }
 
 void device_list_free(struct device_list *list)
@@ -38,7 +37,7 @@ void device_list_free(struct device_list *list)
 
 int device_rules_build(const struct cgroup_resources *r, struct device_rules *ret, struct error *err)
 {
-	struct device_rules rules = { .n = r->devices.n + ARRAY_SIZE(defaults) };
+	struct device_rules rules = {.n = r->devices.n + ARRAY_SIZE(defaults)};
 
 	for (size_t i = 0; i < r->devices.n; i++) {
 		const struct device_rule *d = &r->devices.v[i];
@@ -46,7 +45,8 @@ int device_rules_build(const struct cgroup_resources *r, struct device_rules *re
 		if (!d->type || !strchr("abc", d->type))
 			return error_set(err, EINVAL, "linux.resources.devices: type '%c' is not a, b or c", d->type);
 		if (d->major > UINT32_MAX || d->minor > UINT32_MAX)
-			return error_set(err, EINVAL, "linux.resources.devices: there is no device %" PRId64 ":%" PRId64, d->major,
+			return error_set(err, EINVAL,
+					 "linux.resources.devices: there is no device %" PRId64 ":%" PRId64, d->major,
 					 d->minor);
 	}
 	rules.v = calloc(rules.n, sizeof(*rules.v));
@@ -113,7 +113,8 @@ static int take_away(struct device_list *list, const struct device_rule *d, stru
 
 	for (size_t i = 0; i < list->exceptions.n; i++) {
 		struct device_rule *e = &list->exceptions.v[i];
-		bool meets = e->type == d->type && numbers_meet(e->major, d->major) && numbers_meet(e->minor, d->minor) &&
+		bool meets = e->type == d->type && numbers_meet(e->major, d->major) &&
+			     numbers_meet(e->minor, d->minor) &&
 			     ((e->read && d->read) || (e->write && d->write) || (e->mknod && d->mknod));
 
 		if (meets && !(number_covers(d->major, e->major) && number_covers(d->minor, e->minor))) {
@@ -121,8 +122,10 @@ static int take_away(struct device_list *list, const struct device_rule *d, stru
 
 			device_rule_format(d, rule, sizeof(rule));
 			device_rule_format(e, wider, sizeof(wider));
-			return error_set(err, ENOTSUP, "linux.resources.devices: cgroup v1 cannot %s '%s' out of the wider '%s' "
-					 "before it: list the devices one by one", d->allow ? "allow" : "deny", rule, wider);
+			return error_set(err, ENOTSUP,
+					 "linux.resources.devices: cgroup v1 cannot %s '%s' out of the wider '%s' "
+					 "before it: list the devices one by one",
+					 d->allow ? "allow" : "deny", rule, wider);
 		}
 		if (meets) {
 			e->read &= !d->read;
@@ -175,7 +178,7 @@ static int list_apply(struct device_list *list, struct device_rule d, struct err
 
 int device_list_build(const struct device_rules *rules, struct device_list *ret, struct error *err)
 {
-	_cleanup_device_list_ struct device_list list = { 0 };
+	_cleanup_device_list_ struct device_list list = {0};
 	int r;
 
 	/* Each rule adds two exceptions at most. */
@@ -188,7 +191,7 @@ int device_list_build(const struct device_rules *rules, struct device_list *ret,
 			return r;
 	}
 	*ret = list;
-	list = (struct device_list){ 0 };
+	list = (struct device_list){0};
 	return 0;
 }
 
@@ -203,7 +206,7 @@ static int parse_number(const char *s, int64_t *ret)
 
 int device_list_parse(const char *text, struct device_list *ret, struct error *err)
 {
-	_cleanup_device_list_ struct device_list list = { 0 };
+	_cleanup_device_list_ struct device_list list = {0};
 	_cleanup_free_ char *copy = strdup(text);
 	char *save = NULL;
 	size_t lines = 1;
@@ -214,7 +217,7 @@ int device_list_parse(const char *text, struct device_list *ret, struct error *e
 	if (!copy || !list.exceptions.v)
 		return error_oom(err);
 	for (char *line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		struct device_rule d = { .allow = true };
+		struct device_rule d = {.allow = true};
 		char major[24], minor[24], access[8];
 
 		if (sscanf(line, "%c %23[^:]:%23s %7s", &d.type, major, minor, access) != 4 ||
@@ -231,6 +234,6 @@ int device_list_parse(const char *text, struct device_list *ret, struct error *e
 		list.exceptions.v[list.exceptions.n++] = d;
 	}
 	*ret = list;
-	list = (struct device_list){ 0 };
+	list = (struct device_list){0};
 	return 0;
 }

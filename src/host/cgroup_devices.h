@@ -1,7 +1,7 @@
 /*
  * Device rules (OCI runtime-spec config-linux, "Allowed Device List"): an ordered list on a default of "deny", where
- * for each kind of access the last matching rule decides. v2 runs that list as it is (cgroup_devices_bpf.h); v1's kernel
- * files know one default and a set of exceptions, which this reduces the list to. Pure.
+ * for each kind of access the last matching rule decides. v2 runs that list as it is (cgroup_devices_bpf.h); v1's
+ * kernel files know one default and a set of exceptions, which this reduces the list to. Pure.
  */
 #pragma once
 

@@ -13,16 +13,24 @@
 #define FIELD "linux.resources.devices"
 
 /* Registers of the program. R0 is the answer; R1 comes with the context. */
-enum { ANSWER = BPF_REG_0, CONTEXT = BPF_REG_1, TYPE = BPF_REG_2, ACCESS = BPF_REG_3, MAJOR = BPF_REG_4, MINOR = BPF_REG_5, SCRATCH = BPF_REG_6 };
+enum {
+	ANSWER = BPF_REG_0,
+	CONTEXT = BPF_REG_1,
+	TYPE = BPF_REG_2,
+	ACCESS = BPF_REG_3,
+	MAJOR = BPF_REG_4,
+	MINOR = BPF_REG_5,
+	SCRATCH = BPF_REG_6
+};
 
-#define INSN_MAX 4096        /* that of kernels before 5.2, and of unprivileged programs */
+#define INSN_MAX 4096 /* that of kernels before 5.2, and of unprivileged programs */
 #define INSNS_PER_RULE 8
 #define ACCESS_ALL (BPF_DEVCG_ACC_READ | BPF_DEVCG_ACC_WRITE | BPF_DEVCG_ACC_MKNOD)
 
 void bpf_program_free(struct bpf_program *p)
 {
 	free(p->v);
-	*p = (struct bpf_program){ 0 };
+	*p = (struct bpf_program){0};
 }
 
 /* Room was allocated for the worst case. */
@@ -30,8 +38,8 @@ static struct bpf_insn *emit(struct bpf_program *p, unsigned code, unsigned dst,
 {
 	struct bpf_insn *i = &p->v[p->n++];
 
-	*i = (struct bpf_insn){ .code = (uint8_t)code, .dst_reg = dst & 15, .src_reg = src & 15, .off = (int16_t)off,
-				.imm = (int32_t)imm };
+	*i = (struct bpf_insn){
+	    .code = (uint8_t)code, .dst_reg = dst & 15, .src_reg = src & 15, .off = (int16_t)off, .imm = (int32_t)imm};
 	return i;
 }
 
@@ -91,7 +99,7 @@ static void emit_rule(struct bpf_program *p, const struct device_rule *d)
 
 int device_rules_compile(const struct device_rules *rules, struct bpf_program *ret, struct error *err)
 {
-	struct bpf_program p = { .cap = rules->n * INSNS_PER_RULE + 8 };
+	struct bpf_program p = {.cap = rules->n * INSNS_PER_RULE + 8};
 	bool complete = false;
 
 	p.v = calloc(p.cap, sizeof(*p.v));
@@ -128,20 +136,22 @@ static int bpf(int cmd, union bpf_attr *attr)
 static int load(const struct bpf_program *p, struct error *err)
 {
 	union bpf_attr attr = {
-		.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE,
-		.insns = (uintptr_t)p->v,
-		.insn_cnt = (uint32_t)p->n,
-		.license = (uintptr_t) "Apache-2.0",
-		.prog_name = PROGRAM_NAME,
+	    .prog_type = BPF_PROG_TYPE_CGROUP_DEVICE,
+	    .insns = (uintptr_t)p->v,
+	    .insn_cnt = (uint32_t)p->n,
+	    .license = (uintptr_t) "Apache-2.0",
+	    .prog_name = PROGRAM_NAME,
 	};
 	int fd = bpf(BPF_PROG_LOAD, &attr); /* close-on-exec by the kernel */
 
 	if (fd == -EPERM)
-		return error_set(err, EPERM, FIELD " cannot be enforced: loading the device filter is not permitted (it needs "
-				 "CAP_BPF and CAP_NET_ADMIN or CAP_SYS_ADMIN of the initial user namespace)");
+		return error_set(err, EPERM,
+				 FIELD " cannot be enforced: loading the device filter is not permitted (it needs "
+				       "CAP_BPF and CAP_NET_ADMIN or CAP_SYS_ADMIN of the initial user namespace)");
 	if (fd == -EINVAL || fd == -ENOSYS)
-		return error_set(err, -fd, FIELD " cannot be enforced: this kernel takes no device filters (it needs "
-				 "CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF, Linux 5.1)");
+		return error_set(err, -fd,
+				 FIELD " cannot be enforced: this kernel takes no device filters (it needs "
+				       "CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF, Linux 5.1)");
 	return fd < 0 ? error_sys(err, fd, FIELD " cannot be enforced: loading the device filter failed") : fd;
 }
 
@@ -149,22 +159,24 @@ static int load(const struct bpf_program *p, struct error *err)
 static size_t find_ours(int group_fd, int fds[ATTACHED_MAX])
 {
 	uint32_t ids[ATTACHED_MAX];
-	union bpf_attr query = { .query = { .target_fd = (uint32_t)group_fd, .attach_type = BPF_CGROUP_DEVICE,
-					    .prog_ids = (uintptr_t)ids, .prog_cnt = ATTACHED_MAX } };
+	union bpf_attr query = {.query = {.target_fd = (uint32_t)group_fd,
+					  .attach_type = BPF_CGROUP_DEVICE,
+					  .prog_ids = (uintptr_t)ids,
+					  .prog_cnt = ATTACHED_MAX}};
 	size_t n = 0;
 
 	if (bpf(BPF_PROG_QUERY, &query) < 0)
 		return 0;
 	for (uint32_t i = 0; i < query.query.prog_cnt && i < ATTACHED_MAX; i++) {
-		union bpf_attr get = { .prog_id = ids[i] };
-		struct bpf_prog_info info = { 0 };
+		union bpf_attr get = {.prog_id = ids[i]};
+		struct bpf_prog_info info = {0};
 		union bpf_attr ask;
 		int fd = bpf(BPF_PROG_GET_FD_BY_ID, &get);
 
 		if (fd < 0)
 			continue;
-		ask = (union bpf_attr){ .info = { .bpf_fd = (uint32_t)fd, .info_len = sizeof(info),
-						  .info = (uintptr_t)&info } };
+		ask = (union bpf_attr){
+		    .info = {.bpf_fd = (uint32_t)fd, .info_len = sizeof(info), .info = (uintptr_t)&info}};
 		if (bpf(BPF_OBJ_GET_INFO_BY_FD, &ask) == 0 && strcmp(info.name, PROGRAM_NAME) == 0)
 			fds[n++] = fd;
 		else
@@ -176,11 +188,11 @@ static size_t find_ours(int group_fd, int fds[ATTACHED_MAX])
 static int attach(int group_fd, int prog_fd, int replace_fd)
 {
 	union bpf_attr attr = {
-		.target_fd = (uint32_t)group_fd,
-		.attach_bpf_fd = (uint32_t)prog_fd,
-		.attach_type = BPF_CGROUP_DEVICE,
-		.attach_flags = BPF_F_ALLOW_MULTI | (replace_fd >= 0 ? BPF_F_REPLACE : 0u),
-		.replace_bpf_fd = replace_fd >= 0 ? (uint32_t)replace_fd : 0,
+	    .target_fd = (uint32_t)group_fd,
+	    .attach_bpf_fd = (uint32_t)prog_fd,
+	    .attach_type = BPF_CGROUP_DEVICE,
+	    .attach_flags = BPF_F_ALLOW_MULTI | (replace_fd >= 0 ? BPF_F_REPLACE : 0u),
+	    .replace_bpf_fd = replace_fd >= 0 ? (uint32_t)replace_fd : 0,
 	};
 
 	return bpf(BPF_PROG_ATTACH, &attr);
@@ -188,8 +200,8 @@ static int attach(int group_fd, int prog_fd, int replace_fd)
 
 static int detach(int group_fd, int prog_fd)
 {
-	union bpf_attr attr = { .target_fd = (uint32_t)group_fd, .attach_bpf_fd = (uint32_t)prog_fd,
-				.attach_type = BPF_CGROUP_DEVICE };
+	union bpf_attr attr = {
+	    .target_fd = (uint32_t)group_fd, .attach_bpf_fd = (uint32_t)prog_fd, .attach_type = BPF_CGROUP_DEVICE};
 
 	return bpf(BPF_PROG_DETACH, &attr);
 }
@@ -200,8 +212,8 @@ static int attach_failed(int r, struct error *err)
 }
 
 /*
- * One of ours: the kernel swaps the two (Linux 5.6). Else the new one joins the old ones, when all must say yes, and then
- * they go.
+ * One of ours: the kernel swaps the two (Linux 5.6). Else the new one joins the old ones, when all must say yes, and
+ * then they go.
  */
 static int swap(int group_fd, int prog_fd, const int *old, size_t n_old, struct error *err)
 {
@@ -215,7 +227,8 @@ static int swap(int group_fd, int prog_fd, const int *old, size_t n_old, struct 
 	for (size_t i = 0; i < n_old; i++) {
 		r = detach(group_fd, old[i]);
 		if (r < 0)
-			return error_sys(err, r, FIELD ": the new device filter is in force, but an old one cannot be detached");
+			return error_sys(
+			    err, r, FIELD ": the new device filter is in force, but an old one cannot be detached");
 	}
 	return 0;
 }
@@ -239,8 +252,8 @@ int device_program_attach(int group_fd, const struct bpf_program *program, bool 
 
 int cgroup_v2_devices(const struct cgroup_apply *a, struct error *err)
 {
-	_cleanup_device_rules_ struct device_rules rules = { 0 };
-	_cleanup_bpf_program_ struct bpf_program program = { 0 };
+	_cleanup_device_rules_ struct device_rules rules = {0};
+	_cleanup_bpf_program_ struct bpf_program program = {0};
 	_cleanup_close_ int fd = -1;
 	int r;
 

@@ -28,8 +28,10 @@ static int put_line(struct device_file *f, const char *line, struct error *err)
 	}
 	if (write(f->fd, line, strlen(line)) < 0) {
 		if (errno == EPERM)
-			return error_set(err, EPERM, FIELD ": cannot write '%s' to %s/%s: a parent control group does not allow "
-					 "this device to its children", line, f->node->dir, f->name);
+			return error_set(err, EPERM,
+					 FIELD ": cannot write '%s' to %s/%s: a parent control group does not allow "
+					       "this device to its children",
+					 line, f->node->dir, f->name);
 		return cgroup_set_failed(f->node, FIELD, f->name, line, -errno, err);
 	}
 	return 0;
@@ -107,7 +109,7 @@ static int apply_new(struct device_file *allow, struct device_file *deny, const 
 static int apply_used(struct device_file *allow, struct device_file *deny, const struct device_list *list,
 		      struct error *err)
 {
-	_cleanup_device_list_ struct device_list have = { 0 };
+	_cleanup_device_list_ struct device_list have = {0};
 	_cleanup_free_ char *text = NULL;
 	int r = cgroup_file_read_all(allow->node, "devices.list", &text);
 
@@ -130,9 +132,9 @@ static int apply_used(struct device_file *allow, struct device_file *deny, const
 
 int cgroup_v1_devices(const struct cgroup_apply *a, struct error *err)
 {
-	_cleanup_device_rules_ struct device_rules rules = { 0 };
-	_cleanup_device_list_ struct device_list list = { 0 };
-	struct device_file allow = { a->node, "devices.allow", -1 }, deny = { a->node, "devices.deny", -1 };
+	_cleanup_device_rules_ struct device_rules rules = {0};
+	_cleanup_device_list_ struct device_list list = {0};
+	struct device_file allow = {a->node, "devices.allow", -1}, deny = {a->node, "devices.deny", -1};
 	bool freeze, frozen = false;
 	int r;
 

@@ -34,7 +34,8 @@ static char *sub_path(const char *sub)
 static int open_missing(int e, const char *path, const char *sub, struct error *err)
 {
 	if (e == ENOENT && *sub)
-		return error_set(err, ENOENT, "control group '%s' does not exist: make the sub-group '%s' inside the box first",
+		return error_set(err, ENOENT,
+				 "control group '%s' does not exist: make the sub-group '%s' inside the box first",
 				 path, sub);
 	return error_sys(err, e, "cannot open control group '%s'", path);
 }
@@ -49,7 +50,8 @@ int cgroup_entry_open(const struct cgroup *cg, const char *sub, struct cgroup_en
 		return error_oom(err);
 	if (!cgroup_exists(cg)) {
 		if (*below)
-			return error_set(err, ENOTSUP, "there is no sub-group '%s': this box has no control group", below);
+			return error_set(err, ENOTSUP, "there is no sub-group '%s': this box has no control group",
+					 below);
 		*ret = CGROUP_ENTRY_INIT;
 		return 0;
 	}

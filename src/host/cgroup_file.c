@@ -112,23 +112,23 @@ int cgroup_file_write_u64(const struct cgroup_node *node, const char *file, uint
 static const struct {
 	const char *prefix, *mend;
 } missing_file[] = {
-	{ "memory.memsw.", "swap accounting is off: boot with swapaccount=1, or leave memory.swap out" },
-	{ "memory.swap.", "swap accounting is off: boot with swapaccount=1, or leave memory.swap out" },
-	{ "memory.kmem.tcp.", "Linux removed this limit in 6.12: use memory.limit, which counts socket memory too" },
-	{ "memory.kmem.", "Linux no longer has a kernel memory limit: use memory.limit, which counts kernel memory too" },
-	{ "blkio.weight", "needs the BFQ scheduler (CONFIG_BFQ_GROUP_IOSCHED) or, before Linux 5.0, CFQ" },
-	{ "blkio.bfq.weight", "needs the BFQ scheduler: modprobe bfq, and 'bfq' in /sys/block/DISK/queue/scheduler" },
-	{ "blkio.leaf_weight", "only the CFQ scheduler had it, which Linux 5.0 removed: leave blockIO.leafWeight out" },
-	{ "blkio.throttle.", "needs CONFIG_BLK_DEV_THROTTLING" },
-	{ "io.weight", "needs CONFIG_BLK_CGROUP_IOCOST, or the BFQ scheduler" },
-	{ "io.max", "needs CONFIG_BLK_DEV_THROTTLING" },
-	{ "cpu.rt_", "needs CONFIG_RT_GROUP_SCHED: leave cpu.realtimePeriod and cpu.realtimeRuntime out" },
-	{ "cpu.max.burst", "needs Linux 5.14" },
-	{ "cpu.cfs_burst_us", "needs Linux 5.14" },
-	{ "cpu.cfs_", "needs CONFIG_CFS_BANDWIDTH" },
-	{ "cpu.max", "needs CONFIG_CFS_BANDWIDTH" },
-	{ "cpu.idle", "needs Linux 5.15" },
-	{ "hugetlb.", "this kernel has no huge pages of that size: see /sys/kernel/mm/hugepages" },
+    {"memory.memsw.", "swap accounting is off: boot with swapaccount=1, or leave memory.swap out"},
+    {"memory.swap.", "swap accounting is off: boot with swapaccount=1, or leave memory.swap out"},
+    {"memory.kmem.tcp.", "Linux removed this limit in 6.12: use memory.limit, which counts socket memory too"},
+    {"memory.kmem.", "Linux no longer has a kernel memory limit: use memory.limit, which counts kernel memory too"},
+    {"blkio.weight", "needs the BFQ scheduler (CONFIG_BFQ_GROUP_IOSCHED) or, before Linux 5.0, CFQ"},
+    {"blkio.bfq.weight", "needs the BFQ scheduler: modprobe bfq, and 'bfq' in /sys/block/DISK/queue/scheduler"},
+    {"blkio.leaf_weight", "only the CFQ scheduler had it, which Linux 5.0 removed: leave blockIO.leafWeight out"},
+    {"blkio.throttle.", "needs CONFIG_BLK_DEV_THROTTLING"},
+    {"io.weight", "needs CONFIG_BLK_CGROUP_IOCOST, or the BFQ scheduler"},
+    {"io.max", "needs CONFIG_BLK_DEV_THROTTLING"},
+    {"cpu.rt_", "needs CONFIG_RT_GROUP_SCHED: leave cpu.realtimePeriod and cpu.realtimeRuntime out"},
+    {"cpu.max.burst", "needs Linux 5.14"},
+    {"cpu.cfs_burst_us", "needs Linux 5.14"},
+    {"cpu.cfs_", "needs CONFIG_CFS_BANDWIDTH"},
+    {"cpu.max", "needs CONFIG_CFS_BANDWIDTH"},
+    {"cpu.idle", "needs Linux 5.15"},
+    {"hugetlb.", "this kernel has no huge pages of that size: see /sys/kernel/mm/hugepages"},
 };
 
 static const char *mend_of(const char *file, int r)
@@ -163,11 +163,12 @@ int cgroup_set_failed(const struct cgroup_node *node, const char *field, const c
 {
 	const char *mend = mend_of(file, r);
 
-	return error_set(err, -r, "%s: cannot write '%s' to %s/%s: %s%s%s%s", field, value, node->dir, file, strerror(-r),
-			 mend ? " (" : "", mend ? mend : "", mend ? ")" : "");
+	return error_set(err, -r, "%s: cannot write '%s' to %s/%s: %s%s%s%s", field, value, node->dir, file,
+			 strerror(-r), mend ? " (" : "", mend ? mend : "", mend ? ")" : "");
 }
 
-int cgroup_set(const struct cgroup_node *node, const char *field, const char *file, const char *value, struct error *err)
+int cgroup_set(const struct cgroup_node *node, const char *field, const char *file, const char *value,
+	       struct error *err)
 {
 	int r = cgroup_file_write(node, file, value);
 
@@ -185,5 +186,6 @@ int cgroup_set_u64(const struct cgroup_node *node, const char *field, const char
 int cgroup_set_limit(const struct cgroup_node *node, const char *field, const char *file, int64_t v,
 		     const char *unlimited, struct error *err)
 {
-	return v < 0 ? cgroup_set(node, field, file, unlimited, err) : cgroup_set_u64(node, field, file, (uint64_t)v, err);
+	return v < 0 ? cgroup_set(node, field, file, unlimited, err)
+		     : cgroup_set_u64(node, field, file, (uint64_t)v, err);
 }

@@ -17,7 +17,8 @@ static int no_freezer(const struct cgroup *cg, struct error *err)
 {
 	if (!cgroup_exists(cg))
 		return error_set(err, ENOTSUP, "this box cannot be paused: it has no control group");
-	return error_set(err, ENOTSUP, "this box cannot be paused: the v1 'freezer' controller is not mounted (mount -t cgroup -o "
+	return error_set(err, ENOTSUP,
+			 "this box cannot be paused: the v1 'freezer' controller is not mounted (mount -t cgroup -o "
 			 "freezer none " CGROUP_ROOT "/freezer, or boot with cgroup v2)");
 }
 
@@ -37,7 +38,7 @@ static int wait_frozen_v2(const struct cgroup_node *node, int64_t deadline)
 	if (fd < 0)
 		return -errno;
 	for (;;) {
-		struct pollfd p = { .fd = fd, .events = POLLPRI };
+		struct pollfd p = {.fd = fd, .events = POLLPRI};
 		ssize_t n = pread(fd, buf, sizeof(buf) - 1, 0);
 		int64_t left = deadline - cgroup_now_ms();
 
@@ -98,8 +99,10 @@ int cgroup_freeze(const struct cgroup *cg, unsigned timeout_ms, struct error *er
 	if (r < 0) {
 		cgroup_file_write(node, file, v2 ? "0" : "THAWED");
 		if (r == -ETIMEDOUT)
-			return error_set(err, ETIMEDOUT, "control group '%s' did not freeze within %u ms: a process in it is stuck "
-					 "in the kernel", node->dir, timeout_ms);
+			return error_set(err, ETIMEDOUT,
+					 "control group '%s' did not freeze within %u ms: a process in it is stuck "
+					 "in the kernel",
+					 node->dir, timeout_ms);
 		return freeze_failed(node, file, r, err);
 	}
 	return 0;

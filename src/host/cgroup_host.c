@@ -8,10 +8,10 @@
 const char *cgroup_layout_name(enum cgroup_layout layout)
 {
 	static const char *const names[] = {
-		[CGROUP_LAYOUT_NONE] = "none",
-		[CGROUP_LAYOUT_V1] = "v1",
-		[CGROUP_LAYOUT_HYBRID] = "hybrid",
-		[CGROUP_LAYOUT_V2] = "v2",
+	    [CGROUP_LAYOUT_NONE] = "none",
+	    [CGROUP_LAYOUT_V1] = "v1",
+	    [CGROUP_LAYOUT_HYBRID] = "hybrid",
+	    [CGROUP_LAYOUT_V2] = "v2",
 	};
 
 	return names[layout];
@@ -22,7 +22,7 @@ void cgroup_host_free(struct cgroup_host *host)
 	free(host->v1_controllers);
 	free(host->v2_controllers);
 	free(host->own_v2_path);
-	*host = (struct cgroup_host){ 0 };
+	*host = (struct cgroup_host){0};
 }
 
 static char *names_of(unsigned bits, bool v2)
@@ -58,21 +58,24 @@ static bool v2_writable(const struct cgroup_hierarchy *v2)
 
 static unsigned v2_controllers(const char *mount)
 {
-	struct cgroup_node node = { .dir = (char *)mount };
+	struct cgroup_node node = {.dir = (char *)mount};
 	char buf[512];
 
-	return cgroup_file_read(&node, "cgroup.controllers", buf, sizeof(buf)) < 0 ? 0 : cgroup_controllers_parse(buf, true);
+	return cgroup_file_read(&node, "cgroup.controllers", buf, sizeof(buf)) < 0
+		   ? 0
+		   : cgroup_controllers_parse(buf, true);
 }
 
 int cgroup_host_probe(const char *root, const char *proc_self, struct cgroup_host *ret, struct error *err)
 {
-	_cleanup_cgroup_hierarchies_ struct cgroup_hierarchies h = { 0 };
-	struct cgroup_host host = { 0 };
+	_cleanup_cgroup_hierarchies_ struct cgroup_hierarchies h = {0};
+	struct cgroup_host host = {0};
 	unsigned v1 = 0;
 	bool v1_writable = true;
 	int r;
 
-	r = cgroup_hierarchies_find(root ? root : CGROUP_ROOT, proc_self ? proc_self : "/proc/self", true, true, &h, err);
+	r = cgroup_hierarchies_find(root ? root : CGROUP_ROOT, proc_self ? proc_self : "/proc/self", true, true, &h,
+				    err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < h.n_v1; i++) {

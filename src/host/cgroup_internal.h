@@ -9,7 +9,7 @@
 /* The group in one hierarchy. */
 struct cgroup_node {
 	unsigned controllers; /* CGROUP_BIT()s; of v2: those known to be enabled in it, 0: not looked */
-	char *dir;            /* its directory, absolute; owned; NULL: no such node */
+	char *dir;	      /* its directory, absolute; owned; NULL: no such node */
 	size_t root_len;      /* how much of dir is the hierarchy's mount point */
 	size_t made_from;     /* dir's shortest prefix that we made; 0: we made nothing */
 };
@@ -21,12 +21,12 @@ struct cgroup {
 	struct cgroup_node v1[CGROUP_HIERARCHIES_MAX];
 	size_t n_v1;
 	struct cgroup_node v2; /* dir is NULL when the box has no v2 group */
-	char *unit;            /* systemd manager: "ringwall-ID.scope" */
+	char *unit;	       /* systemd manager: "ringwall-ID.scope" */
 	bool user_manager;     /* the unit is one of the user's systemd */
 	char *systemd_helper;  /* where ringwall-systemd is */
 	/* Of cgroup_create() only, not of cgroup_from_json(): */
 	char *root, *proc_self;
-	int hold_fd;    /* the helper stays in the scope until this is closed; -1: none */
+	int hold_fd; /* the helper stays in the scope until this is closed; -1: none */
 	pid_t hold_pid;
 };
 
@@ -49,7 +49,8 @@ struct cgroup_node *cgroup_node_at(struct cgroup *cg, size_t i);
 int cgroup_node_make(struct cgroup_node *node, const struct cgroup_resources *r, bool adopt, struct error *err);
 /* Removes the directory and everything below, and the parents that we made. DEADLINE: of cgroup_now_ms(). */
 int cgroup_node_remove(const struct cgroup_node *node, int64_t deadline, struct error *err);
-/* Enables the REQUIRED controllers (an error if one cannot be) and, as far as possible, the WANTED ones in a v2 node. */
+/* Enables the REQUIRED controllers (an error if one cannot be) and, as far as possible, the WANTED ones in a v2 node.
+ */
 int cgroup_node_enable(struct cgroup_node *node, unsigned required, unsigned wanted, struct error *err);
 
 /* CLOCK_MONOTONIC in milliseconds. */
@@ -71,7 +72,8 @@ bool cgroup_file_exists(const struct cgroup_node *node, const char *file);
 int cgroup_file_write(const struct cgroup_node *node, const char *file, const char *value);
 int cgroup_file_write_u64(const struct cgroup_node *node, const char *file, uint64_t value);
 /* As the two above for a value that FIELD of the configuration asked for: a failure is told with its mend. */
-int cgroup_set(const struct cgroup_node *node, const char *field, const char *file, const char *value, struct error *err);
+int cgroup_set(const struct cgroup_node *node, const char *field, const char *file, const char *value,
+	       struct error *err);
 int cgroup_set_u64(const struct cgroup_node *node, const char *field, const char *file, uint64_t v, struct error *err);
 /* -1 (and below) is written as UNLIMITED ("max" on v2, "-1" on v1). */
 int cgroup_set_limit(const struct cgroup_node *node, const char *field, const char *file, int64_t v,

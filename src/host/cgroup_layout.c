@@ -14,21 +14,21 @@
 static const struct {
 	const char *v1, *v2;
 } names[CGROUP_CONTROLLERS] = {
-	[CGROUP_CPU] = { "cpu", "cpu" },
-	[CGROUP_CPUACCT] = { "cpuacct", NULL },
-	[CGROUP_CPUSET] = { "cpuset", "cpuset" },
-	[CGROUP_MEMORY] = { "memory", "memory" },
-	[CGROUP_IO] = { "blkio", "io" },
-	[CGROUP_DEVICES] = { "devices", NULL },
-	[CGROUP_FREEZER] = { "freezer", NULL },
-	[CGROUP_PIDS] = { "pids", "pids" },
-	[CGROUP_HUGETLB] = { "hugetlb", "hugetlb" },
-	[CGROUP_RDMA] = { "rdma", "rdma" },
-	[CGROUP_MISC] = { "misc", "misc" },
-	[CGROUP_NET_CLS] = { "net_cls", NULL },
-	[CGROUP_NET_PRIO] = { "net_prio", NULL },
-	[CGROUP_PERF_EVENT] = { "perf_event", NULL },
-	[CGROUP_SYSTEMD] = { "name=systemd", NULL },
+    [CGROUP_CPU] = {"cpu", "cpu"},
+    [CGROUP_CPUACCT] = {"cpuacct", NULL},
+    [CGROUP_CPUSET] = {"cpuset", "cpuset"},
+    [CGROUP_MEMORY] = {"memory", "memory"},
+    [CGROUP_IO] = {"blkio", "io"},
+    [CGROUP_DEVICES] = {"devices", NULL},
+    [CGROUP_FREEZER] = {"freezer", NULL},
+    [CGROUP_PIDS] = {"pids", "pids"},
+    [CGROUP_HUGETLB] = {"hugetlb", "hugetlb"},
+    [CGROUP_RDMA] = {"rdma", "rdma"},
+    [CGROUP_MISC] = {"misc", "misc"},
+    [CGROUP_NET_CLS] = {"net_cls", NULL},
+    [CGROUP_NET_PRIO] = {"net_prio", NULL},
+    [CGROUP_PERF_EVENT] = {"perf_event", NULL},
+    [CGROUP_SYSTEMD] = {"name=systemd", NULL},
 };
 
 const char *cgroup_controller_v1_name(enum cgroup_controller c)
@@ -71,7 +71,7 @@ void cgroup_hierarchies_free(struct cgroup_hierarchies *h)
 	for (size_t i = 0; i < h->n_v1; i++)
 		hierarchy_free(&h->v1[i]);
 	hierarchy_free(&h->v2);
-	*h = (struct cgroup_hierarchies){ 0 };
+	*h = (struct cgroup_hierarchies){0};
 }
 
 /* Splits one line "ID:CONTROLLERS:PATH" in place. */
@@ -98,7 +98,7 @@ static int add_v1(struct cgroup_hierarchies *h, const char *root, const char *li
 	if (!bits || h->n_v1 == CGROUP_HIERARCHIES_MAX)
 		return 0;
 	v = &h->v1[h->n_v1++];
-	*v = (struct cgroup_hierarchy){ .controllers = bits };
+	*v = (struct cgroup_hierarchy){.controllers = bits};
 	if (strncmp(list, "name=", 5) == 0)
 		list += 5;
 	v->own = strdup(own);
@@ -152,7 +152,7 @@ static int parse_proc_cgroup(char *text, const char *root, bool want_v2, struct 
 int cgroup_hierarchies_find(const char *root, const char *proc_self, bool want_v2, bool want_own,
 			    struct cgroup_hierarchies *ret, struct error *err)
 {
-	_cleanup_cgroup_hierarchies_ struct cgroup_hierarchies h = { 0 };
+	_cleanup_cgroup_hierarchies_ struct cgroup_hierarchies h = {0};
 	_cleanup_free_ char *text = NULL;
 	char path[PATH_MAX];
 	int r;
@@ -171,7 +171,7 @@ int cgroup_hierarchies_find(const char *root, const char *proc_self, bool want_v
 			return error_oom(err);
 	}
 	*ret = h;
-	h = (struct cgroup_hierarchies){ 0 };
+	h = (struct cgroup_hierarchies){0};
 	return 0;
 }
 
@@ -181,7 +181,8 @@ static void unescape(char *s)
 	char *to = s;
 
 	for (; *s; s++) {
-		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' && s[3] >= '0' && s[3] <= '7') {
+		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' && s[3] >= '0' &&
+		    s[3] <= '7') {
 			*to++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
 			s += 3;
 		} else {

@@ -19,7 +19,7 @@ int64_t cgroup_now_ms(void)
 
 void cgroup_sleep_ms(unsigned ms)
 {
-	struct timespec t = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L };
+	struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
 
 	while (nanosleep(&t, &t) < 0 && errno == EINTR)
 		;
@@ -33,7 +33,7 @@ void cgroup_sleep_ms(unsigned ms)
  */
 static int cpuset_inherit(const char *dir, size_t root_len, const char *file, bool fresh, char *buf, size_t size)
 {
-	struct cgroup_node node = { .dir = (char *)dir };
+	struct cgroup_node node = {.dir = (char *)dir};
 	_cleanup_free_ char *parent = NULL;
 	char *slash;
 	int r;
@@ -54,10 +54,11 @@ static int cpuset_inherit(const char *dir, size_t root_len, const char *file, bo
 	return r < 0 ? r : cgroup_file_write(&node, file, buf);
 }
 
-static int cpuset_prepare(const struct cgroup_node *node, bool fresh, const struct cgroup_resources *r, struct error *err)
+static int cpuset_prepare(const struct cgroup_node *node, bool fresh, const struct cgroup_resources *r,
+			  struct error *err)
 {
-	static const char *const files[] = { "cpuset.cpus", "cpuset.mems" };
-	const char *asked[] = { r ? r->cpu.cpus : NULL, r ? r->cpu.mems : NULL };
+	static const char *const files[] = {"cpuset.cpus", "cpuset.mems"};
+	const char *asked[] = {r ? r->cpu.cpus : NULL, r ? r->cpu.mems : NULL};
 	bool nested = strchr(node->dir + node->root_len + 1, '/');
 
 	for (int i = 0; i < 2; i++) {
@@ -113,16 +114,21 @@ static int check_empty(const struct cgroup_node *node, struct error *err)
 	int r = cgroup_file_read(node, "cgroup.procs", buf, sizeof(buf));
 
 	if (r == -EOPNOTSUPP) /* a threaded v2 group */
-		return error_set(err, EOPNOTSUPP, "control group '%s' is threaded and cannot hold a box: choose another "
-				 "linux.cgroupsPath", node->dir);
+		return error_set(err, EOPNOTSUPP,
+				 "control group '%s' is threaded and cannot hold a box: choose another "
+				 "linux.cgroupsPath",
+				 node->dir);
 	if (r < 0)
 		return error_sys(err, r, "cannot read '%s/cgroup.procs'", node->dir);
 	if (*buf)
-		return error_set(err, EBUSY, "control group '%s' is in use: process %.*s is in it (choose another "
-				 "linux.cgroupsPath)", node->dir, (int)strcspn(buf, "\n"), buf);
+		return error_set(err, EBUSY,
+				 "control group '%s' is in use: process %.*s is in it (choose another "
+				 "linux.cgroupsPath)",
+				 node->dir, (int)strcspn(buf, "\n"), buf);
 	if ((cgroup_file_read(node, "cgroup.freeze", buf, sizeof(buf)) == 0 && strcmp(buf, "1") == 0) ||
 	    (cgroup_file_read(node, "freezer.state", buf, sizeof(buf)) == 0 && strcmp(buf, "THAWED") != 0))
-		return error_set(err, EBUSY, "control group '%s' exists and is frozen: a process put into it would never run",
+		return error_set(err, EBUSY,
+				 "control group '%s' exists and is frozen: a process put into it would never run",
 				 node->dir);
 	return 0;
 }
@@ -133,18 +139,22 @@ int cgroup_node_make(struct cgroup_node *node, const struct cgroup_resources *r,
 	int e = make_dirs(node, &fresh);
 
 	if (e == -ENOENT)
-		return error_set(err, ENOENT, "cannot make control group '%s': is a cgroup file system mounted at '%.*s'?",
+		return error_set(err, ENOENT,
+				 "cannot make control group '%s': is a cgroup file system mounted at '%.*s'?",
 				 node->dir, (int)node->root_len, node->dir);
 	if (e == -EROFS)
-		return error_set(err, EROFS, "cannot make control group '%s': '%.*s' is mounted read-only (remount it "
+		return error_set(err, EROFS,
+				 "cannot make control group '%s': '%.*s' is mounted read-only (remount it "
 				 "read-write, or run with --cgroup-manager=disabled)",
 				 node->dir, (int)node->root_len, node->dir);
 	if (e == -EACCES || e == -EPERM)
-		return error_set(err, -e, "cannot make control group '%s': %s (a group that root delegated to this user is "
+		return error_set(err, -e,
+				 "cannot make control group '%s': %s (a group that root delegated to this user is "
 				 "needed: 'systemd-run --user --scope -p Delegate=yes ...', or --systemd-cgroup)",
 				 node->dir, strerror(-e));
 	if (e == -EINVAL)
-		return error_set(err, EINVAL, "cannot make control group '%s': the kernel takes no such name", node->dir);
+		return error_set(err, EINVAL, "cannot make control group '%s': the kernel takes no such name",
+				 node->dir);
 	if (e < 0)
 		return error_sys(err, e, "cannot make control group '%s'", node->dir);
 	if (!fresh && !adopt) {
@@ -161,16 +171,18 @@ int cgroup_node_make(struct cgroup_node *node, const struct cgroup_resources *r,
 
 static unsigned read_controllers(const char *dir)
 {
-	struct cgroup_node node = { .dir = (char *)dir };
+	struct cgroup_node node = {.dir = (char *)dir};
 	char buf[512];
 
-	return cgroup_file_read(&node, "cgroup.controllers", buf, sizeof(buf)) < 0 ? 0 : cgroup_controllers_parse(buf, true);
+	return cgroup_file_read(&node, "cgroup.controllers", buf, sizeof(buf)) < 0
+		   ? 0
+		   : cgroup_controllers_parse(buf, true);
 }
 
 /* Switches BITS on for the children of DIR, one by one when the kernel does not take them together. */
 static void enable_in(const char *dir, unsigned bits, int *ret_errno, char *failed, size_t failed_size)
 {
-	struct cgroup_node node = { .dir = (char *)dir };
+	struct cgroup_node node = {.dir = (char *)dir};
 	char line[256] = "";
 	int r;
 
@@ -198,14 +210,20 @@ static int enable_failed(const struct cgroup_node *node, enum cgroup_controller 
 	const char *name = cgroup_controller_v2_name(c);
 
 	if (e == EBUSY)
-		return error_set(err, EBUSY, "cannot enable the '%s' controller for control group '%s': processes are in its "
-				 "ancestor '%s', which therefore may not give controllers to its children (move them into "
-				 "a group of their own, or choose another linux.cgroupsPath)", name, node->dir, where);
+		return error_set(
+		    err, EBUSY,
+		    "cannot enable the '%s' controller for control group '%s': processes are in its "
+		    "ancestor '%s', which therefore may not give controllers to its children (move them into "
+		    "a group of their own, or choose another linux.cgroupsPath)",
+		    name, node->dir, where);
 	if (e)
-		return error_set(err, e, "cannot enable the '%s' controller for control group '%s': %s/cgroup.subtree_control: "
-				 "%s (the group must be delegated with this controller: 'Delegate=%s' in its systemd unit)",
-				 name, node->dir, where, strerror(e), name);
-	return error_set(err, ENOTSUP, "the '%s' controller is not available to control group '%s': it is not in "
+		return error_set(
+		    err, e,
+		    "cannot enable the '%s' controller for control group '%s': %s/cgroup.subtree_control: "
+		    "%s (the group must be delegated with this controller: 'Delegate=%s' in its systemd unit)",
+		    name, node->dir, where, strerror(e), name);
+	return error_set(err, ENOTSUP,
+			 "the '%s' controller is not available to control group '%s': it is not in "
 			 "'%.*s/cgroup.controllers' (a kernel without it, or a v1 hierarchy has taken it)",
 			 name, node->dir, (int)node->root_len, node->dir);
 }

@@ -9,9 +9,9 @@
 struct cgroup_oom {
 	bool v2;
 	struct cgroup_node node; /* .dir is ours */
-	int fd;                  /* v1: eventfd; v2: inotify */
-	int control_fd;          /* v1: memory.oom_control, which the eventfd hangs on */
-	uint64_t kills;          /* v2: oom_kill at the last look */
+	int fd;			 /* v1: eventfd; v2: inotify */
+	int control_fd;		 /* v1: memory.oom_control, which the eventfd hangs on */
+	uint64_t kills;		 /* v2: oom_kill at the last look */
 };
 
 void cgroup_oom_close(struct cgroup_oom *oom)
@@ -53,7 +53,7 @@ static int open_v1(struct cgroup_oom *oom, struct error *err)
 
 static int open_v2(struct cgroup_oom *oom, struct error *err)
 {
-	static const char *const files[] = { "memory.events", "cgroup.events" };
+	static const char *const files[] = {"memory.events", "cgroup.events"};
 	char path[PATH_MAX];
 	int r;
 
@@ -78,14 +78,15 @@ int cgroup_oom_open(const struct cgroup *cg, struct cgroup_oom **ret, struct err
 
 	node = cgroup_exists(cg) ? cgroup_node_of(cg, CGROUP_MEMORY, &v2) : NULL;
 	if (!node)
-		return error_set(err, ENOTSUP, "out-of-memory events need the 'memory' controller, which this box's control group "
+		return error_set(err, ENOTSUP,
+				 "out-of-memory events need the 'memory' controller, which this box's control group "
 				 "does not have");
 	oom = calloc(1, sizeof(*oom));
 	if (!oom)
 		return error_oom(err);
 	oom->fd = oom->control_fd = -1;
 	oom->v2 = v2;
-	oom->node = (struct cgroup_node){ .dir = strdup(node->dir), .root_len = node->root_len };
+	oom->node = (struct cgroup_node){.dir = strdup(node->dir), .root_len = node->root_len};
 	if (!oom->node.dir)
 		return error_oom(err);
 	r = v2 ? open_v2(oom, err) : open_v1(oom, err);

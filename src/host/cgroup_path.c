@@ -51,8 +51,10 @@ int cgroup_path_resolve(const char *path, const char *id, char **ret, struct err
 	if (!clean)
 		return error_oom(err);
 	if (strcmp(clean, "/") == 0)
-		return error_set(err, EINVAL, "linux.cgroupsPath '%s' is the root control group, which is the host's: name one "
-				 "below it", path);
+		return error_set(err, EINVAL,
+				 "linux.cgroupsPath '%s' is the root control group, which is the host's: name one "
+				 "below it",
+				 path);
 	*ret = take_ptr(clean);
 	return 0;
 }
@@ -61,7 +63,7 @@ void cgroup_unit_free(struct cgroup_unit *unit)
 {
 	free(unit->slice);
 	free(unit->name);
-	*unit = (struct cgroup_unit){ 0 };
+	*unit = (struct cgroup_unit){0};
 }
 
 /* systemd's unit names, and what D-Bus and we can carry without quoting. */
@@ -82,7 +84,7 @@ static bool ends_with(const char *s, const char *suffix)
 
 int cgroup_path_unit(const char *path, const char *id, bool user, struct cgroup_unit *ret, struct error *err)
 {
-	_cleanup_cgroup_unit_ struct cgroup_unit u = { 0 };
+	_cleanup_cgroup_unit_ struct cgroup_unit u = {0};
 	const char *prefix = "ringwall", *name = id, *second, *third;
 	size_t prefix_len = strlen(prefix);
 	int n;
@@ -91,8 +93,10 @@ int cgroup_path_unit(const char *path, const char *id, bool user, struct cgroup_
 		second = strchr(path, ':');
 		third = second ? strchr(second + 1, ':') : NULL;
 		if (!third || strchr(third + 1, ':') || !third[1])
-			return error_set(err, EINVAL, "linux.cgroupsPath '%s' is not of the form 'slice:prefix:name' that the "
-					 "systemd manager needs (for example 'system.slice:ringwall:%s')", path, id);
+			return error_set(err, EINVAL,
+					 "linux.cgroupsPath '%s' is not of the form 'slice:prefix:name' that the "
+					 "systemd manager needs (for example 'system.slice:ringwall:%s')",
+					 path, id);
 		prefix = second + 1;
 		prefix_len = (size_t)(third - prefix);
 		name = third + 1;
@@ -111,8 +115,10 @@ int cgroup_path_unit(const char *path, const char *id, bool user, struct cgroup_
 	if (!ends_with(u.slice, ".slice") || !unit_part_valid(u.slice, strlen(u.slice)))
 		return error_set(err, EINVAL, "linux.cgroupsPath: '%s' is not the name of a systemd slice", u.slice);
 	if (!unit_part_valid(prefix, prefix_len) || !unit_part_valid(name, strlen(name)))
-		return error_set(err, EINVAL, "linux.cgroupsPath: '%.*s' and '%s' do not make a systemd unit's name (letters, "
-				 "digits and :-_.\\@ do)", (int)prefix_len, prefix, name);
+		return error_set(err, EINVAL,
+				 "linux.cgroupsPath: '%.*s' and '%s' do not make a systemd unit's name (letters, "
+				 "digits and :-_.\\@ do)",
+				 (int)prefix_len, prefix, name);
 	if (ends_with(name, ".slice"))
 		n = asprintf(&u.name, "%s", name);
 	else
@@ -122,6 +128,6 @@ int cgroup_path_unit(const char *path, const char *id, bool user, struct cgroup_
 		return error_oom(err);
 	}
 	*ret = u;
-	u = (struct cgroup_unit){ 0 };
+	u = (struct cgroup_unit){0};
 	return 0;
 }

@@ -7,7 +7,8 @@
 
 #include "base/error.h"
 
-/* Owned: PATH without ".", "..", doubled and trailing slashes, absolute; ".." never leaves the root. NULL: no memory. */
+/* Owned: PATH without ".", "..", doubled and trailing slashes, absolute; ".." never leaves the root. NULL: no memory.
+ */
 char *cgroup_path_clean(const char *path);
 
 /*

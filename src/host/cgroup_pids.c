@@ -113,7 +113,7 @@ static int walk_push(struct walk *w, int fd)
 	if (!v)
 		return -ENOMEM;
 	w->v = v;
-	w->v[w->n++] = (struct level){ 0 };
+	w->v[w->n++] = (struct level){0};
 	return list_children(fd, &w->v[w->n - 1].names);
 }
 
@@ -138,7 +138,7 @@ static int walk_pop(struct walk *w)
  */
 static int walk_tree(const char *path, struct pids *pids)
 {
-	_cleanup_(walk_free) struct walk w = { .fd = -1 };
+	_cleanup_(walk_free) struct walk w = {.fd = -1};
 	int fd, r;
 
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -193,7 +193,7 @@ static const struct cgroup_node *list_node(const struct cgroup *cg)
 
 int cgroup_pids(const struct cgroup *cg, pid_t **ret, size_t *ret_n, struct error *err)
 {
-	struct pids pids = { 0 };
+	struct pids pids = {0};
 	int r = 0;
 
 	if (cgroup_exists(cg)) {
@@ -211,9 +211,10 @@ int cgroup_pids(const struct cgroup *cg, pid_t **ret, size_t *ret_n, struct erro
 }
 
 /* Signals everybody once. *RET_FAILED: the first errno other than ESRCH, as a negative number. */
-static int signal_all(const struct cgroup *cg, const struct cgroup_node *node, int signal, size_t *ret_n, int *ret_failed)
+static int signal_all(const struct cgroup *cg, const struct cgroup_node *node, int signal, size_t *ret_n,
+		      int *ret_failed)
 {
-	struct pids pids = { 0 };
+	struct pids pids = {0};
 	int r = collect(cg, node, &pids);
 
 	*ret_n = 0;
@@ -233,8 +234,8 @@ static int kill_failed(const struct cgroup_node *node, int signal, int r, struct
 }
 
 /*
- * Stopped processes cannot fork, so one round reaches all of them. Where the group cannot be stopped, SIGKILL is repeated
- * until a round finds nobody to kill; other signals go out once.
+ * Stopped processes cannot fork, so one round reaches all of them. Where the group cannot be stopped, SIGKILL is
+ * repeated until a round finds nobody to kill; other signals go out once.
  */
 int cgroup_kill(const struct cgroup *cg, int signal, struct error *err)
 {

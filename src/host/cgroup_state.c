@@ -67,7 +67,7 @@ struct json_object *cgroup_to_json(const struct cgroup *cg)
 
 static int node_from_json(struct json_object *o, const char *where, struct cgroup_node *ret, struct error *err)
 {
-	struct cgroup_node node = { 0 };
+	struct cgroup_node node = {0};
 	int64_t root_len = 0, made_from = 0;
 	int r;
 
@@ -82,9 +82,10 @@ static int node_from_json(struct json_object *o, const char *where, struct cgrou
 		return r;
 	/* The directory will be removed one day: believe only one that is below its hierarchy's root. */
 	if (!node.dir || node.dir[0] != '/' || strlen(node.dir) >= PATH_MAX || strstr(node.dir, "/..") ||
-	    (size_t)root_len + 1 >= strlen(node.dir) || node.dir[root_len] != '/' || (size_t)made_from > strlen(node.dir) ||
-	    (made_from && made_from <= root_len)) {
-		r = error_set(err, EBADMSG, "%s: '%s' is not the directory of a control group", where, node.dir ? node.dir : "");
+	    (size_t)root_len + 1 >= strlen(node.dir) || node.dir[root_len] != '/' ||
+	    (size_t)made_from > strlen(node.dir) || (made_from && made_from <= root_len)) {
+		r = error_set(err, EBADMSG, "%s: '%s' is not the directory of a control group", where,
+			      node.dir ? node.dir : "");
 		free(node.dir);
 		return r;
 	}

@@ -48,7 +48,7 @@ struct cgroup_hugetlb_usage {
 
 struct cgroup_rdma_usage {
 	char *device;
-	uint64_t hca_handles, hca_objects;         /* in use */
+	uint64_t hca_handles, hca_objects;	   /* in use */
 	uint64_t hca_handles_max, hca_objects_max; /* limits */
 };
 
@@ -73,7 +73,8 @@ struct cgroup_stats {
 	} cpuset;
 	struct {
 		bool present;
-		struct cgroup_memory_usage memory, swap, swap_only, kernel, kernel_tcp; /* swap: memory and swap together */
+		struct cgroup_memory_usage memory, swap, swap_only, kernel,
+		    kernel_tcp; /* swap: memory and swap together */
 		uint64_t cache;
 		struct cgroup_stat_entry *raw;
 		size_t n_raw;
@@ -87,7 +88,8 @@ struct cgroup_stats {
 	} pids;
 	struct {
 		bool present;
-		struct cgroup_blkio_list service_bytes, serviced, queued, service_time, wait_time, merged, time, sectors;
+		struct cgroup_blkio_list service_bytes, serviced, queued, service_time, wait_time, merged, time,
+		    sectors;
 		struct cgroup_psi psi;
 	} blkio;
 	struct {

@@ -1,6 +1,6 @@
 /*
- * The systemd manager's half in the runtime: it starts ringwall-systemd (src/systemd), which alone links libsystemd, and
- * talks to it over its standard input and output, one line of JSON each way.
+ * The systemd manager's half in the runtime: it starts ringwall-systemd (src/systemd), which alone links libsystemd,
+ * and talks to it over its standard input and output, one line of JSON each way.
  *
  * `ringwall-systemd start`: makes the scope with itself as its first process, answers, and stays until its input ends,
  * so that the box's own processes are born in the scope and never run outside of it.
@@ -33,7 +33,7 @@ struct helper {
 	int in, out; /* its standard input and output */
 };
 
-#define HELPER_INIT ((struct helper){ .in = -1, .out = -1 })
+#define HELPER_INIT ((struct helper){.in = -1, .out = -1})
 
 static void reap(pid_t pid)
 {
@@ -81,7 +81,7 @@ static char *helper_path(void)
 static int spawn(const char *path, const char *verb, struct helper *ret, struct error *err)
 {
 	_cleanup_helper_ struct helper h = HELPER_INIT;
-	char *argv[] = { (char *)HELPER_NAME, (char *)verb, NULL };
+	char *argv[] = {(char *)HELPER_NAME, (char *)verb, NULL};
 	posix_spawn_file_actions_t actions;
 	int in[2], out[2], r;
 
@@ -107,8 +107,10 @@ static int spawn(const char *path, const char *verb, struct helper *ret, struct 
 	close(in[0]);
 	close(out[1]);
 	if (r == ENOENT)
-		return error_set(err, ENOENT, "the systemd manager needs the program '%s', which is not installed (or use "
-				 "--cgroup-manager=cgroupfs)", path);
+		return error_set(err, ENOENT,
+				 "the systemd manager needs the program '%s', which is not installed (or use "
+				 "--cgroup-manager=cgroupfs)",
+				 path);
 	if (r)
 		return error_sys(err, r, "cannot start '%s'", path);
 	*ret = h;
@@ -123,7 +125,7 @@ static int read_line(int fd, char *buf, size_t size)
 	size_t len = 0;
 
 	while (len + 1 < size) {
-		struct pollfd p = { .fd = fd, .events = POLLIN };
+		struct pollfd p = {.fd = fd, .events = POLLIN};
 		int64_t left = deadline - cgroup_now_ms();
 		ssize_t n;
 
@@ -201,7 +203,7 @@ static struct json_object *question_new(const struct cgroup *cg, struct json_obj
 static int scope_properties(const struct cgroup_request *request, const struct cgroup_unit *unit, bool v2,
 			    struct json_object *list, struct error *err)
 {
-	static const char *const on[] = { "Delegate", "CPUAccounting", "MemoryAccounting", "TasksAccounting" };
+	static const char *const on[] = {"Delegate", "CPUAccounting", "MemoryAccounting", "TasksAccounting"};
 	_cleanup_free_ char *description = NULL;
 	int r;
 
@@ -213,7 +215,8 @@ static int scope_properties(const struct cgroup_request *request, const struct c
 	if (r == 0)
 		r = cgroup_systemd_property(list, "DefaultDependencies", "b", json_object_new_boolean(false), err);
 	if (r == 0)
-		r = cgroup_systemd_property(list, "CollectMode", "s", json_object_new_string("inactive-or-failed"), err);
+		r = cgroup_systemd_property(list, "CollectMode", "s", json_object_new_string("inactive-or-failed"),
+					    err);
 	for (size_t i = 0; i < ARRAY_SIZE(on) && r == 0; i++)
 		r = cgroup_systemd_property(list, on[i], "b", json_object_new_boolean(true), err);
 	if (r == 0)
@@ -251,7 +254,7 @@ static int start_scope(struct cgroup *cg, struct json_object *question, char **r
 int cgroup_systemd_start(struct cgroup *cg, const struct cgroup_request *request, bool v2, char **ret_path,
 			 struct error *err)
 {
-	_cleanup_cgroup_unit_ struct cgroup_unit unit = { 0 };
+	_cleanup_cgroup_unit_ struct cgroup_unit unit = {0};
 	_cleanup_json_ struct json_object *list = json_object_new_array(), *question = NULL;
 	int r;
 

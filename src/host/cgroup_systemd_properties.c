@@ -14,8 +14,8 @@
 #define USEC_PER_SEC 1000000
 #define QUOTA_GRANULE 10000 /* systemd keeps CPUQuotaPerSecUSec in whole per cents */
 
-int cgroup_systemd_property(struct json_object *properties, const char *name, const char *type, struct json_object *value,
-			    struct error *err)
+int cgroup_systemd_property(struct json_object *properties, const char *name, const char *type,
+			    struct json_object *value, struct error *err)
 {
 	_cleanup_json_ struct json_object *o = json_object_new_object();
 	_cleanup_json_ struct json_object *v = value;
@@ -52,7 +52,7 @@ static int add_limit(struct json_object *properties, const char *name, int64_t v
 static int add_cpu_mask(struct json_object *properties, const char *name, const char *list, struct error *err)
 {
 	_cleanup_json_ struct json_object *bytes = json_object_new_array();
-	unsigned char mask[1024] = { 0 };
+	unsigned char mask[1024] = {0};
 	size_t len = 0;
 
 	for (const char *p = list; *p;) {
@@ -132,8 +132,8 @@ int cgroup_systemd_limits(const struct cgroup_resources *r, bool v2, struct json
 	int e = add_memory(properties, r, v2, err);
 
 	if (e == 0 && r->cpu.shares.set && r->cpu.shares.v)
-		e = v2 ? add_u64(properties, "CPUWeight", cgroup_weight_from_shares(r->cpu.shares.v), err) :
-			 add_u64(properties, "CPUShares", r->cpu.shares.v, err);
+		e = v2 ? add_u64(properties, "CPUWeight", cgroup_weight_from_shares(r->cpu.shares.v), err)
+		       : add_u64(properties, "CPUShares", r->cpu.shares.v, err);
 	if (e == 0)
 		e = add_quota(properties, r, v2, err);
 	if (e == 0 && r->pids.limit.set)
@@ -151,8 +151,8 @@ int cgroup_systemd_limits(const struct cgroup_resources *r, bool v2, struct json
 
 static const struct {
 	const char *prefix, *type;
-} number_types[] = { { "byte ", "y" },   { "int16 ", "n" }, { "uint16 ", "q" }, { "int32 ", "i" },
-		     { "uint32 ", "u" }, { "int64 ", "x" }, { "uint64 ", "t" } };
+} number_types[] = {{"byte ", "y"},   {"int16 ", "n"}, {"uint16 ", "q"}, {"int32 ", "i"},
+		    {"uint32 ", "u"}, {"int64 ", "x"}, {"uint64 ", "t"}};
 
 static const char *skip_blank(const char *p)
 {
@@ -203,9 +203,9 @@ static struct json_object *parse_integer(const char *s, const char *type)
 		char type;
 		int64_t min;
 		uint64_t max;
-	} ranges[] = { { 'y', 0, UINT8_MAX }, { 'n', INT16_MIN, INT16_MAX }, { 'q', 0, UINT16_MAX },
-		       { 'i', INT32_MIN, INT32_MAX }, { 'u', 0, UINT32_MAX }, { 'x', INT64_MIN, INT64_MAX },
-		       { 't', 0, UINT64_MAX } };
+	} ranges[] = {{'y', 0, UINT8_MAX},	   {'n', INT16_MIN, INT16_MAX}, {'q', 0, UINT16_MAX},
+		      {'i', INT32_MIN, INT32_MAX}, {'u', 0, UINT32_MAX},	{'x', INT64_MIN, INT64_MAX},
+		      {'t', 0, UINT64_MAX}};
 	uint64_t u;
 	int64_t i;
 
@@ -279,11 +279,13 @@ static int add_seconds(struct json_object *properties, const char *name, const c
 	} else {
 		seconds = strtod(value, &end);
 		if (end == value || *end)
-			return error_set(err, EINVAL, "annotation " ANNOTATION_PREFIX "%s: '%s' is not a number of seconds", name,
+			return error_set(err, EINVAL,
+					 "annotation " ANNOTATION_PREFIX "%s: '%s' is not a number of seconds", name,
 					 value);
 	}
 	if (!(seconds >= 0) || seconds > 1e12)
-		return error_set(err, ERANGE, "annotation " ANNOTATION_PREFIX "%s: '%s' seconds are out of range", name, value);
+		return error_set(err, ERANGE, "annotation " ANNOTATION_PREFIX "%s: '%s' seconds are out of range", name,
+				 value);
 	snprintf(usec, sizeof(usec), "%.*sUSec", (int)strlen(name) - 3, name);
 	return add_u64(properties, usec, (uint64_t)(seconds * USEC_PER_SEC), err);
 }
@@ -306,14 +308,17 @@ int cgroup_systemd_annotations(const struct cgroup_annotation *v, size_t n, stru
 		if (strncmp(v[i].key, ANNOTATION_PREFIX, strlen(ANNOTATION_PREFIX)) != 0)
 			continue;
 		if (!property_name_valid(name))
-			return error_set(err, EINVAL, "annotation %s: '%s' is not the name of a systemd property", v[i].key, name);
+			return error_set(err, EINVAL, "annotation %s: '%s' is not the name of a systemd property",
+					 v[i].key, name);
 		if (ends_in_sec(name)) {
 			r = add_seconds(properties, name, v[i].value, err);
 		} else {
 			value = parse_variant(v[i].value, &type);
 			if (!value)
-				return error_set(err, EINVAL, "annotation %s: '%s' is not a value in GVariant's text form (true, "
-						 "'text', uint64 5, ['a', 'b'])", v[i].key, v[i].value);
+				return error_set(err, EINVAL,
+						 "annotation %s: '%s' is not a value in GVariant's text form (true, "
+						 "'text', uint64 5, ['a', 'b'])",
+						 v[i].key, v[i].value);
 			r = cgroup_systemd_property(properties, name, type, value, err);
 		}
 		if (r < 0)

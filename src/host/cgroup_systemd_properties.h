@@ -21,5 +21,5 @@ int cgroup_systemd_annotations(const struct cgroup_annotation *v, size_t n, stru
 			       struct error *err);
 
 /* Appends one property. VALUE (owned; NULL: out of memory) is taken over. */
-int cgroup_systemd_property(struct json_object *properties, const char *name, const char *type, struct json_object *value,
-			    struct error *err);
+int cgroup_systemd_property(struct json_object *properties, const char *name, const char *type,
+			    struct json_object *value, struct error *err);

@@ -26,8 +26,10 @@ static int set_limit(const struct cgroup_apply *a, int64_t limit, struct error *
 		return r < 0 ? cgroup_set_failed(a->node, MEMORY "limit", file, value, r, err) : 0;
 	cgroup_file_read_u64(a->node, "memory.usage_in_bytes", &usage);
 	cgroup_file_read_u64(a->node, "memory.max_usage_in_bytes", &peak);
-	return error_set(err, EBUSY, MEMORY "limit: cannot lower the limit to %" PRId64 " bytes: %" PRIu64 " are in use and "
-			 "cannot be reclaimed (at most %" PRIu64 " were)", limit, usage, peak);
+	return error_set(err, EBUSY,
+			 MEMORY "limit: cannot lower the limit to %" PRId64 " bytes: %" PRIu64 " are in use and "
+				"cannot be reclaimed (at most %" PRIu64 " were)",
+			 limit, usage, peak);
 }
 
 static int set_swap(const struct cgroup_apply *a, int64_t memsw, struct error *err)
@@ -47,8 +49,10 @@ static int set_memory_and_swap(const struct cgroup_apply *a, struct error *err)
 	int r;
 
 	if (limit > 0 && memsw > 0 && memsw < limit)
-		return error_set(err, EINVAL, MEMORY "swap %" PRId64 " counts memory and swap together, so it cannot be less "
-				 "than memory.limit %" PRId64, memsw, limit);
+		return error_set(err, EINVAL,
+				 MEMORY "swap %" PRId64 " counts memory and swap together, so it cannot be less "
+					"than memory.limit %" PRId64,
+				 memsw, limit);
 	if (limit < 0 && !memsw && cgroup_file_exists(a->node, "memory.memsw.limit_in_bytes"))
 		memsw = -1;
 	if (limit && memsw) {
@@ -70,8 +74,10 @@ static int check_usage(const struct cgroup_apply *a, struct error *err)
 	    cgroup_file_read_u64(a->node, "memory.usage_in_bytes", &usage) < 0 ||
 	    usage <= (uint64_t)a->r->memory.limit.v)
 		return 0;
-	return error_set(err, EBUSY, MEMORY "limit: %" PRId64 " bytes is less than the %" PRIu64 " in use, and "
-			 "checkBeforeUpdate is set", a->r->memory.limit.v, usage);
+	return error_set(err, EBUSY,
+			 MEMORY "limit: %" PRId64 " bytes is less than the %" PRIu64 " in use, and "
+				"checkBeforeUpdate is set",
+			 a->r->memory.limit.v, usage);
 }
 
 int cgroup_v1_memory(const struct cgroup_apply *a, struct error *err)
@@ -82,14 +88,15 @@ int cgroup_v1_memory(const struct cgroup_apply *a, struct error *err)
 	if (r == 0)
 		r = set_memory_and_swap(a, err);
 	if (r == 0 && res->memory.kernel.set && res->memory.kernel.v > 0)
-		r = cgroup_set_u64(a->node, MEMORY "kernel", "memory.kmem.limit_in_bytes", (uint64_t)res->memory.kernel.v, err);
+		r = cgroup_set_u64(a->node, MEMORY "kernel", "memory.kmem.limit_in_bytes",
+				   (uint64_t)res->memory.kernel.v, err);
 	if (r == 0 && res->memory.kernel_tcp.set && res->memory.kernel_tcp.v &&
 	    (res->memory.kernel_tcp.v > 0 || !a->create))
-		r = cgroup_set_limit(a->node, MEMORY "kernelTCP", "memory.kmem.tcp.limit_in_bytes", res->memory.kernel_tcp.v,
-				     "-1", err);
+		r = cgroup_set_limit(a->node, MEMORY "kernelTCP", "memory.kmem.tcp.limit_in_bytes",
+				     res->memory.kernel_tcp.v, "-1", err);
 	if (r == 0 && res->memory.reservation.set && res->memory.reservation.v)
-		r = cgroup_set_limit(a->node, MEMORY "reservation", "memory.soft_limit_in_bytes", res->memory.reservation.v,
-				     "-1", err);
+		r = cgroup_set_limit(a->node, MEMORY "reservation", "memory.soft_limit_in_bytes",
+				     res->memory.reservation.v, "-1", err);
 	if (r == 0 && res->memory.disable_oom_killer.set && (res->memory.disable_oom_killer.v || !a->create))
 		r = cgroup_set(a->node, MEMORY "disableOOMKiller", "memory.oom_control",
 			       res->memory.disable_oom_killer.v ? "1" : "0", err);
@@ -149,8 +156,8 @@ int cgroup_v1_cpu(const struct cgroup_apply *a, struct error *err)
 	if (res->cpu.realtime_period.set && res->cpu.realtime_period.v)
 		r = cgroup_set_u64(a->node, CPU "realtimePeriod", "cpu.rt_period_us", res->cpu.realtime_period.v, err);
 	if (r == 0 && res->cpu.realtime_runtime.set && res->cpu.realtime_runtime.v)
-		r = cgroup_set_limit(a->node, CPU "realtimeRuntime", "cpu.rt_runtime_us", res->cpu.realtime_runtime.v, "-1",
-				     err);
+		r = cgroup_set_limit(a->node, CPU "realtimeRuntime", "cpu.rt_runtime_us", res->cpu.realtime_runtime.v,
+				     "-1", err);
 	/* An idle group takes no shares: switch idle off first and on last. */
 	if (r == 0 && res->cpu.idle.set && !res->cpu.idle.v && !a->create)
 		r = cgroup_set(a->node, CPU "idle", "cpu.idle", "0", err);
@@ -186,8 +193,8 @@ static int set_device(const struct cgroup_apply *a, const char *field, const cha
 	return cgroup_set(a->node, field, file, line, err);
 }
 
-static int set_rates(const struct cgroup_apply *a, const char *field, const char *file, const struct blkio_devices *list,
-		     struct error *err)
+static int set_rates(const struct cgroup_apply *a, const char *field, const char *file,
+		     const struct blkio_devices *list, struct error *err)
 {
 	int r = 0;
 
@@ -227,16 +234,17 @@ int cgroup_v1_blkio(const struct cgroup_apply *a, struct error *err)
 	if (r == 0 && a->r->blkio.leaf_weight.set && a->r->blkio.leaf_weight.v)
 		r = cgroup_set_u64(a->node, BLKIO "leafWeight", "blkio.leaf_weight", a->r->blkio.leaf_weight.v, err);
 	if (r == 0)
-		r = set_rates(a, BLKIO "throttleReadBpsDevice", "blkio.throttle.read_bps_device", &a->r->blkio.read_bps, err);
-	if (r == 0)
-		r = set_rates(a, BLKIO "throttleWriteBpsDevice", "blkio.throttle.write_bps_device", &a->r->blkio.write_bps,
+		r = set_rates(a, BLKIO "throttleReadBpsDevice", "blkio.throttle.read_bps_device", &a->r->blkio.read_bps,
 			      err);
 	if (r == 0)
-		r = set_rates(a, BLKIO "throttleReadIOPSDevice", "blkio.throttle.read_iops_device", &a->r->blkio.read_iops,
-			      err);
+		r = set_rates(a, BLKIO "throttleWriteBpsDevice", "blkio.throttle.write_bps_device",
+			      &a->r->blkio.write_bps, err);
 	if (r == 0)
-		r = set_rates(a, BLKIO "throttleWriteIOPSDevice", "blkio.throttle.write_iops_device", &a->r->blkio.write_iops,
-			      err);
+		r = set_rates(a, BLKIO "throttleReadIOPSDevice", "blkio.throttle.read_iops_device",
+			      &a->r->blkio.read_iops, err);
+	if (r == 0)
+		r = set_rates(a, BLKIO "throttleWriteIOPSDevice", "blkio.throttle.write_iops_device",
+			      &a->r->blkio.write_iops, err);
 	return r;
 }
 
@@ -264,7 +272,8 @@ int cgroup_v1_hugetlb(const struct cgroup_apply *a, struct error *err)
 
 int cgroup_v1_net_cls(const struct cgroup_apply *a, struct error *err)
 {
-	return cgroup_set_u64(a->node, "linux.resources.network.classID", "net_cls.classid", a->r->network.class_id.v, err);
+	return cgroup_set_u64(a->node, "linux.resources.network.classID", "net_cls.classid", a->r->network.class_id.v,
+			      err);
 }
 
 int cgroup_v1_net_prio(const struct cgroup_apply *a, struct error *err)

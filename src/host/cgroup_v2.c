@@ -44,8 +44,10 @@ static int check_usage(const struct cgroup_apply *a, struct error *err)
 	if (a->create || !a->r->memory.check_before_update.v || !a->r->memory.limit.set || a->r->memory.limit.v <= 0 ||
 	    cgroup_file_read_u64(a->node, "memory.current", &usage) < 0 || usage <= (uint64_t)a->r->memory.limit.v)
 		return 0;
-	return error_set(err, EBUSY, MEMORY "limit: %" PRId64 " bytes is less than the %" PRIu64 " in use, and "
-			 "checkBeforeUpdate is set", a->r->memory.limit.v, usage);
+	return error_set(err, EBUSY,
+			 MEMORY "limit: %" PRId64 " bytes is less than the %" PRIu64 " in use, and "
+				"checkBeforeUpdate is set",
+			 a->r->memory.limit.v, usage);
 }
 
 static int set_swap(const struct cgroup_apply *a, struct error *err)
@@ -66,8 +68,8 @@ static int set_swap(const struct cgroup_apply *a, struct error *err)
 		return r;
 	if (swap < 0 && a->create)
 		return 0;
-	r = swap < 0 ? cgroup_file_write(a->node, "memory.swap.max", "max") :
-		       cgroup_file_write_u64(a->node, "memory.swap.max", (uint64_t)swap);
+	r = swap < 0 ? cgroup_file_write(a->node, "memory.swap.max", "max")
+		     : cgroup_file_write_u64(a->node, "memory.swap.max", (uint64_t)swap);
 	if (r == -ENOENT && swap <= 0) /* without swap accounting: none is used, or any may be */
 		return 0;
 	if (r < 0)
@@ -87,7 +89,8 @@ int cgroup_v2_memory(const struct cgroup_apply *a, struct error *err)
 	if (r == 0 && res->memory.limit.set && res->memory.limit.v && (res->memory.limit.v > 0 || !a->create))
 		r = cgroup_set_limit(a->node, MEMORY "limit", "memory.max", res->memory.limit.v, "max", err);
 	if (r == 0 && res->memory.reservation.set && res->memory.reservation.v)
-		r = cgroup_set_limit(a->node, MEMORY "reservation", "memory.low", res->memory.reservation.v, "max", err);
+		r = cgroup_set_limit(a->node, MEMORY "reservation", "memory.low", res->memory.reservation.v, "max",
+				     err);
 	return r;
 }
 
@@ -142,13 +145,15 @@ int cgroup_v2_cpu(const struct cgroup_apply *a, struct error *err)
 
 	if ((res->cpu.realtime_period.set && res->cpu.realtime_period.v) ||
 	    (res->cpu.realtime_runtime.set && res->cpu.realtime_runtime.v))
-		return error_set(err, ENOTSUP, CPU "realtimePeriod and cpu.realtimeRuntime cannot be enforced: cgroup v2 has no "
-				 "such limit (leave them out)");
+		return error_set(err, ENOTSUP,
+				 CPU "realtimePeriod and cpu.realtimeRuntime cannot be enforced: cgroup v2 has no "
+				     "such limit (leave them out)");
 	/* An idle group takes no weight: switch idle off first and on last. */
 	if (res->cpu.idle.set && !res->cpu.idle.v && !a->create)
 		r = cgroup_set(a->node, CPU "idle", "cpu.idle", "0", err);
 	if (r == 0 && res->cpu.shares.set && res->cpu.shares.v)
-		r = cgroup_set_u64(a->node, CPU "shares", "cpu.weight", cgroup_weight_from_shares(res->cpu.shares.v), err);
+		r = cgroup_set_u64(a->node, CPU "shares", "cpu.weight", cgroup_weight_from_shares(res->cpu.shares.v),
+				   err);
 	if (r == 0)
 		r = set_bandwidth(a, err);
 	if (r == 0 && res->cpu.idle.set && res->cpu.idle.v)
@@ -197,8 +202,9 @@ static int set_weights(const struct cgroup_apply *a, struct error *err)
 		char device[64];
 
 		if (d->leaf_weight.set && d->leaf_weight.v)
-			return error_set(err, ENOTSUP, BLKIO "weightDevice.leafWeight cannot be enforced: cgroup v2 has no such "
-					 "limit (leave it out)");
+			return error_set(err, ENOTSUP,
+					 BLKIO "weightDevice.leafWeight cannot be enforced: cgroup v2 has no such "
+					       "limit (leave it out)");
 		if (!d->weight.set || !d->weight.v)
 			continue;
 		snprintf(device, sizeof(device), "%" PRId64 ":%" PRId64, d->major, d->minor);
@@ -217,7 +223,8 @@ static int set_rates(const struct cgroup_apply *a, const char *field, const char
 		char line[96];
 
 		if (d->rate) /* v1's way to say "no limit" is 0 */
-			snprintf(line, sizeof(line), "%" PRId64 ":%" PRId64 " %s=%" PRIu64, d->major, d->minor, key, d->rate);
+			snprintf(line, sizeof(line), "%" PRId64 ":%" PRId64 " %s=%" PRIu64, d->major, d->minor, key,
+				 d->rate);
 		else
 			snprintf(line, sizeof(line), "%" PRId64 ":%" PRId64 " %s=max", d->major, d->minor, key);
 		r = cgroup_set(a->node, field, "io.max", line, err);
@@ -230,8 +237,9 @@ int cgroup_v2_io(const struct cgroup_apply *a, struct error *err)
 	int r;
 
 	if (a->r->blkio.leaf_weight.set && a->r->blkio.leaf_weight.v)
-		return error_set(err, ENOTSUP, BLKIO "leafWeight cannot be enforced: cgroup v2 has no such limit (leave it "
-				 "out)");
+		return error_set(err, ENOTSUP,
+				 BLKIO "leafWeight cannot be enforced: cgroup v2 has no such limit (leave it "
+				       "out)");
 	r = set_weights(a, err);
 	if (r == 0)
 		r = set_rates(a, BLKIO "throttleReadBpsDevice", "rbps", &a->r->blkio.read_bps, err);
@@ -287,8 +295,8 @@ unsigned cgroup_unified_controllers(const struct cgroup_resources *r)
 static int check_unified(const struct cgroup_apply *a, const char *file, struct error *err)
 {
 	/* These move, stop or kill processes, or change what the group is: a limit they are not. */
-	static const char *const forbidden[] = { "cgroup.procs", "cgroup.threads", "cgroup.type", "cgroup.freeze",
-						 "cgroup.kill", "cgroup.subtree_control" };
+	static const char *const forbidden[] = {"cgroup.procs",	 "cgroup.threads", "cgroup.type",
+						"cgroup.freeze", "cgroup.kill",	   "cgroup.subtree_control"};
 	unsigned bits = file_controller(file);
 
 	if (!*file || strchr(file, '/') || !strchr(file, '.') || file[0] == '.' || strlen(file) > 128)
@@ -297,12 +305,16 @@ static int check_unified(const struct cgroup_apply *a, const char *file, struct 
 		if (strcmp(file, forbidden[i]) == 0)
 			return error_set(err, EINVAL, UNIFIED ": '%s' is not a limit and may not be written to", file);
 	if (!a->node->dir)
-		return error_set(err, ENOTSUP, UNIFIED ": '%s' cannot be set: there is no cgroup v2 here (use the other fields of "
-				 "linux.resources)", file);
+		return error_set(err, ENOTSUP,
+				 UNIFIED ": '%s' cannot be set: there is no cgroup v2 here (use the other fields of "
+					 "linux.resources)",
+				 file);
 	for (size_t i = 0; i < a->cg->n_v1; i++)
 		if (bits & a->cg->v1[i].controllers)
-			return error_set(err, ENOTSUP, UNIFIED ": '%s' cannot be set: its controller is a v1 one here (use the "
-					 "other fields of linux.resources)", file);
+			return error_set(err, ENOTSUP,
+					 UNIFIED ": '%s' cannot be set: its controller is a v1 one here (use the "
+						 "other fields of linux.resources)",
+					 file);
 	return 0;
 }
 

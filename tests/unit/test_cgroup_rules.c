@@ -54,9 +54,10 @@ static void test_path_resolve(void **state)
 
 static void test_path_unit(void **state)
 {
-	struct cgroup_unit u = { 0 };
+	struct cgroup_unit u = {0};
 	struct error err = ERROR_INIT;
-	static const char *const bad[] = { "/a/b", "a:b", "a.slice:b:c:d", "a.slice:b:", "a:b:c", "a.slice:b/c:d", "a.slice:b:c d" };
+	static const char *const bad[] = {
+	    "/a/b", "a:b", "a.slice:b:c:d", "a.slice:b:", "a:b:c", "a.slice:b/c:d", "a.slice:b:c d"};
 
 	assert_int_equal(cgroup_path_unit(NULL, "id", false, &u, &err), 0);
 	assert_string_equal(u.slice, "system.slice");
@@ -83,8 +84,8 @@ static void test_weights(void **state)
 {
 	static const struct {
 		uint64_t shares, weight;
-	} cases[] = { { 0, 0 }, { 1, 1 }, { 2, 1 }, { 1024, 100 }, { 262144, 10000 }, { 1000000, 10000 },
-		      { 102, 17 }, { 512, 59 }, { 2048, 170 }, { 10240, 596 } };
+	} cases[] = {{0, 0},	       {1, 1},	  {2, 1},    {1024, 100}, {262144, 10000},
+		     {1000000, 10000}, {102, 17}, {512, 59}, {2048, 174}, {10240, 639}};
 	uint64_t last = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
@@ -126,8 +127,10 @@ static void test_swap(void **state)
 
 static void test_controllers(void **state)
 {
-	assert_int_equal(cgroup_controllers_parse("cpu,cpuacct", false), CGROUP_BIT(CGROUP_CPU) | CGROUP_BIT(CGROUP_CPUACCT));
-	assert_int_equal(cgroup_controllers_parse("cpuset cpu io memory hugetlb pids rdma misc\n", true), CGROUP_V2_CONTROLLERS);
+	assert_int_equal(cgroup_controllers_parse("cpu,cpuacct", false),
+			 CGROUP_BIT(CGROUP_CPU) | CGROUP_BIT(CGROUP_CPUACCT));
+	assert_int_equal(cgroup_controllers_parse("cpuset cpu io memory hugetlb pids rdma misc\n", true),
+			 CGROUP_V2_CONTROLLERS);
 	assert_int_equal(cgroup_controllers_parse("name=systemd", false), CGROUP_BIT(CGROUP_SYSTEMD));
 	assert_int_equal(cgroup_controllers_parse("name=other,debug", false), 0);
 	assert_int_equal(cgroup_controllers_parse("io", false), 0);
@@ -149,7 +152,9 @@ static bool reference(const struct device_rules *rules, char type, int64_t major
 
 			if ((d->type == 'a' || d->type == type) && (d->major < 0 || d->major == major) &&
 			    (d->minor < 0 || d->minor == minor) &&
-			    (bit == BPF_DEVCG_ACC_READ ? d->read : bit == BPF_DEVCG_ACC_WRITE ? d->write : d->mknod))
+			    (bit == BPF_DEVCG_ACC_READ	  ? d->read
+			     : bit == BPF_DEVCG_ACC_WRITE ? d->write
+							  : d->mknod))
 				ok = d->allow;
 		}
 		if (!ok)
@@ -161,9 +166,11 @@ static bool reference(const struct device_rules *rules, char type, int64_t major
 /* Runs the few instructions that our programs are made of. */
 static bool run(const struct bpf_program *p, char type, uint32_t major, uint32_t minor, unsigned access)
 {
-	struct bpf_cgroup_dev_ctx ctx = { .access_type = access << 16 | (type == 'b' ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR),
-					  .major = major, .minor = minor };
-	uint64_t reg[11] = { [1] = (uintptr_t)&ctx };
+	struct bpf_cgroup_dev_ctx ctx = {.access_type =
+					     access << 16 | (type == 'b' ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR),
+					 .major = major,
+					 .minor = minor};
+	uint64_t reg[11] = {[1] = (uintptr_t)&ctx};
 
 	for (size_t pc = 0; pc < p->n; pc++) {
 		const struct bpf_insn *i = &p->v[pc];
@@ -221,7 +228,7 @@ static bool listed(const struct device_list *list, char type, int64_t major, int
 
 static struct device_rule random_rule(void)
 {
-	struct device_rule d = { .allow = rand() % 2, .type = "abc"[rand() % 3] };
+	struct device_rule d = {.allow = rand() % 2, .type = "abc"[rand() % 3]};
 	unsigned bits = 1 + (unsigned)rand() % 7;
 
 	d.major = rand() % 4 - 1;
@@ -230,7 +237,7 @@ static struct device_rule random_rule(void)
 	d.write = bits & 2;
 	d.mknod = bits & 4;
 	if (rand() % 8 == 0)
-		d = (struct device_rule){ rand() % 2, 'a', -1, -1, true, true, true };
+		d = (struct device_rule){rand() % 2, 'a', -1, -1, true, true, true};
 	return d;
 }
 
@@ -241,9 +248,9 @@ static void test_device_rules_agree(void **state)
 	srand(1);
 	for (int round = 0; round < 3000; round++) {
 		struct device_rule v[8];
-		struct device_rules rules = { v, (size_t)rand() % 9 };
-		_cleanup_bpf_program_ struct bpf_program program = { 0 };
-		_cleanup_device_list_ struct device_list list = { 0 };
+		struct device_rules rules = {v, (size_t)rand() % 9};
+		_cleanup_bpf_program_ struct bpf_program program = {0};
+		_cleanup_device_list_ struct device_list list = {0};
 		bool on_v1;
 
 		for (size_t i = 0; i < rules.n; i++)
@@ -258,8 +265,10 @@ static void test_device_rules_agree(void **state)
 					bool c = reference(&rules, 'c', major, minor, access);
 					bool b = reference(&rules, 'b', major, minor, access);
 
-					assert_int_equal(run(&program, 'c', (uint32_t)major, (uint32_t)minor, access), c);
-					assert_int_equal(run(&program, 'b', (uint32_t)major, (uint32_t)minor, access), b);
+					assert_int_equal(run(&program, 'c', (uint32_t)major, (uint32_t)minor, access),
+							 c);
+					assert_int_equal(run(&program, 'b', (uint32_t)major, (uint32_t)minor, access),
+							 b);
 					if (on_v1) {
 						assert_int_equal(listed(&list, 'c', major, minor, access), c);
 						assert_int_equal(listed(&list, 'b', major, minor, access), b);
@@ -275,16 +284,16 @@ static void test_device_rules_agree(void **state)
 
 static void test_device_defaults(void **state)
 {
-	struct device_rule deny = { false, 'a', -1, -1, true, true, true };
-	struct cgroup_resources r = { .devices = { &deny, 1 } };
-	_cleanup_device_rules_ struct device_rules rules = { 0 };
-	_cleanup_bpf_program_ struct bpf_program p = { 0 };
+	struct device_rule deny = {false, 'a', -1, -1, true, true, true};
+	struct cgroup_resources r = {.devices = {&deny, 1}};
+	_cleanup_device_rules_ struct device_rules rules = {0};
+	_cleanup_bpf_program_ struct bpf_program p = {0};
 	struct error err = ERROR_INIT;
 
 	assert_int_equal(device_rules_build(&r, &rules, &err), 0);
 	assert_false(device_rules_allow_all(&rules));
 	assert_int_equal(device_rules_compile(&rules, &p, &err), 0);
-	assert_true(run(&p, 'c', 1, 3, 7));         /* null */
+	assert_true(run(&p, 'c', 1, 3, 7));	    /* null */
 	assert_true(run(&p, 'c', 136, 1234567, 6)); /* pts */
 	assert_true(run(&p, 'c', 9, 9, BPF_DEVCG_ACC_MKNOD));
 	assert_false(run(&p, 'c', 9, 9, BPF_DEVCG_ACC_READ));
@@ -307,9 +316,9 @@ static void test_device_defaults(void **state)
 
 static void test_device_hole(void **state)
 {
-	struct device_rule v[] = { { true, 'c', 10, -1, true, true, false }, { false, 'c', 10, 232, true, true, true } };
-	struct device_rules rules = { v, 2 };
-	_cleanup_device_list_ struct device_list list = { 0 };
+	struct device_rule v[] = {{true, 'c', 10, -1, true, true, false}, {false, 'c', 10, 232, true, true, true}};
+	struct device_rules rules = {v, 2};
+	_cleanup_device_list_ struct device_list list = {0};
 	struct error err = ERROR_INIT;
 
 	assert_int_equal(device_list_build(&rules, &list, &err), -ENOTSUP);
@@ -321,7 +330,7 @@ static void test_device_hole(void **state)
 
 static void test_device_list_parse(void **state)
 {
-	_cleanup_device_list_ struct device_list deny = { 0 }, allow = { 0 };
+	_cleanup_device_list_ struct device_list deny = {0}, allow = {0};
 	struct error err = ERROR_INIT;
 	char buf[80];
 
@@ -336,19 +345,19 @@ static void test_device_list_parse(void **state)
 	assert_true(allow.default_allow);
 	device_list_free(&allow);
 	assert_int_equal(device_list_parse("nonsense\n", &allow, &err), -EBADMSG);
-	allow = (struct device_list){ 0 };
+	allow = (struct device_list){0};
 }
 
 static void test_device_program_limit(void **state)
 {
 	size_t n = 2000;
 	_cleanup_free_ struct device_rule *v = calloc(n, sizeof(*v));
-	struct device_rules rules = { v, n };
-	_cleanup_bpf_program_ struct bpf_program p = { 0 };
+	struct device_rules rules = {v, n};
+	_cleanup_bpf_program_ struct bpf_program p = {0};
 	struct error err = ERROR_INIT;
 
 	for (size_t i = 0; i < n; i++)
-		v[i] = (struct device_rule){ true, 'c', (int64_t)i, 1, true, false, false };
+		v[i] = (struct device_rule){true, 'c', (int64_t)i, 1, true, false, false};
 	assert_int_equal(device_rules_compile(&rules, &p, &err), -E2BIG);
 }
 
@@ -356,7 +365,8 @@ static void test_device_program_limit(void **state)
 
 static void assert_json(struct json_object *o, const char *expected)
 {
-	assert_string_equal(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE), expected);
+	assert_string_equal(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
+			    expected);
 }
 
 static void assert_annotation(const char *name, const char *value, const char *expected)
@@ -368,7 +378,7 @@ static void assert_annotation(const char *name, const char *value, const char *e
 	int r;
 
 	assert_true(asprintf(&key, "org.systemd.property.%s", name) > 0);
-	a = (struct cgroup_annotation){ key, value };
+	a = (struct cgroup_annotation){key, value};
 	r = cgroup_systemd_annotations(&a, 1, list, &err);
 	if (expected) {
 		assert_int_equal(r, 0);
@@ -381,13 +391,17 @@ static void assert_annotation(const char *name, const char *value, const char *e
 
 static void test_systemd_annotations(void **state)
 {
-	assert_annotation("CollectMode", "'inactive'", "[{\"name\":\"CollectMode\",\"type\":\"s\",\"value\":\"inactive\"}]");
+	assert_annotation("CollectMode", "'inactive'",
+			  "[{\"name\":\"CollectMode\",\"type\":\"s\",\"value\":\"inactive\"}]");
 	assert_annotation("TimeoutStopUSec", "uint64 123456789",
 			  "[{\"name\":\"TimeoutStopUSec\",\"type\":\"t\",\"value\":123456789}]");
-	assert_annotation("TimeoutStopSec", "uint64 90", "[{\"name\":\"TimeoutStopUSec\",\"type\":\"t\",\"value\":90000000}]");
+	assert_annotation("TimeoutStopSec", "uint64 90",
+			  "[{\"name\":\"TimeoutStopUSec\",\"type\":\"t\",\"value\":90000000}]");
 	assert_annotation("TimeoutStopSec", "1.5", "[{\"name\":\"TimeoutStopUSec\",\"type\":\"t\",\"value\":1500000}]");
-	assert_annotation("MemoryAccounting", "true", "[{\"name\":\"MemoryAccounting\",\"type\":\"b\",\"value\":true}]");
-	assert_annotation("After", "['a.service', \"b\"]", "[{\"name\":\"After\",\"type\":\"as\",\"value\":[\"a.service\",\"b\"]}]");
+	assert_annotation("MemoryAccounting", "true",
+			  "[{\"name\":\"MemoryAccounting\",\"type\":\"b\",\"value\":true}]");
+	assert_annotation("After", "['a.service', \"b\"]",
+			  "[{\"name\":\"After\",\"type\":\"as\",\"value\":[\"a.service\",\"b\"]}]");
 	assert_annotation("After", "[]", "[{\"name\":\"After\",\"type\":\"as\",\"value\":[]}]");
 	assert_annotation("Nice", "-5", "[{\"name\":\"Nice\",\"type\":\"i\",\"value\":-5}]");
 	assert_annotation("Some", "uint32 4294967296", NULL);
@@ -410,20 +424,24 @@ static void test_systemd_limits(void **state)
 	_cleanup_json_ struct json_object *v2 = json_object_new_array(), *v1 = json_object_new_array(),
 					  *bad = json_object_new_array();
 	struct cgroup_resources r = {
-		.memory = { .limit = { true, 1000 }, .swap = { true, 1500 } },
-		.cpu = { .shares = { true, 1024 }, .quota = { true, 25000 }, .period = { true, 100000 }, .cpus = (char *)"0-1,9" },
-		.pids = { .limit = { true, 32 } },
+	    .memory = {.limit = {true, 1000}, .swap = {true, 1500}},
+	    .cpu = {.shares = {true, 1024}, .quota = {true, 25000}, .period = {true, 100000}, .cpus = (char *)"0-1,9"},
+	    .pids = {.limit = {true, 32}},
 	};
 	struct error err = ERROR_INIT;
 
 	assert_int_equal(cgroup_systemd_limits(&r, true, v2, &err), 0);
-	assert_json(v2, "[{\"name\":\"MemoryMax\",\"type\":\"t\",\"value\":1000},{\"name\":\"MemorySwapMax\",\"type\":\"t\",\"value\":500},"
-			"{\"name\":\"CPUWeight\",\"type\":\"t\",\"value\":100},{\"name\":\"CPUQuotaPeriodUSec\",\"type\":\"t\",\"value\":100000},"
-			"{\"name\":\"CPUQuotaPerSecUSec\",\"type\":\"t\",\"value\":250000},{\"name\":\"TasksMax\",\"type\":\"t\",\"value\":32},"
-			"{\"name\":\"AllowedCPUs\",\"type\":\"ay\",\"value\":[3,2]}]");
+	assert_json(
+	    v2,
+	    "[{\"name\":\"MemoryMax\",\"type\":\"t\",\"value\":1000},{\"name\":\"MemorySwapMax\",\"type\":\"t\",\"value\":500},"
+	    "{\"name\":\"CPUWeight\",\"type\":\"t\",\"value\":100},{\"name\":\"CPUQuotaPeriodUSec\",\"type\":\"t\",\"value\":100000},"
+	    "{\"name\":\"CPUQuotaPerSecUSec\",\"type\":\"t\",\"value\":250000},{\"name\":\"TasksMax\",\"type\":\"t\",\"value\":32},"
+	    "{\"name\":\"AllowedCPUs\",\"type\":\"ay\",\"value\":[3,2]}]");
 	assert_int_equal(cgroup_systemd_limits(&r, false, v1, &err), 0);
-	assert_json(v1, "[{\"name\":\"MemoryLimit\",\"type\":\"t\",\"value\":1000},{\"name\":\"CPUShares\",\"type\":\"t\",\"value\":1024},"
-			"{\"name\":\"CPUQuotaPerSecUSec\",\"type\":\"t\",\"value\":250000},{\"name\":\"TasksMax\",\"type\":\"t\",\"value\":32}]");
+	assert_json(
+	    v1,
+	    "[{\"name\":\"MemoryLimit\",\"type\":\"t\",\"value\":1000},{\"name\":\"CPUShares\",\"type\":\"t\",\"value\":1024},"
+	    "{\"name\":\"CPUQuotaPerSecUSec\",\"type\":\"t\",\"value\":250000},{\"name\":\"TasksMax\",\"type\":\"t\",\"value\":32}]");
 	r.cpu.cpus = (char *)"3-1";
 	assert_int_equal(cgroup_systemd_limits(&r, true, bad, &err), -EINVAL);
 	r.cpu.cpus = (char *)"0-99999999";
@@ -435,19 +453,19 @@ static void test_systemd_limits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_path_clean),
-		cmocka_unit_test(test_path_resolve),
-		cmocka_unit_test(test_path_unit),
-		cmocka_unit_test(test_weights),
-		cmocka_unit_test(test_swap),
-		cmocka_unit_test(test_controllers),
-		cmocka_unit_test(test_device_rules_agree),
-		cmocka_unit_test(test_device_defaults),
-		cmocka_unit_test(test_device_hole),
-		cmocka_unit_test(test_device_list_parse),
-		cmocka_unit_test(test_device_program_limit),
-		cmocka_unit_test(test_systemd_annotations),
-		cmocka_unit_test(test_systemd_limits),
+	    cmocka_unit_test(test_path_clean),
+	    cmocka_unit_test(test_path_resolve),
+	    cmocka_unit_test(test_path_unit),
+	    cmocka_unit_test(test_weights),
+	    cmocka_unit_test(test_swap),
+	    cmocka_unit_test(test_controllers),
+	    cmocka_unit_test(test_device_rules_agree),
+	    cmocka_unit_test(test_device_defaults),
+	    cmocka_unit_test(test_device_hole),
+	    cmocka_unit_test(test_device_list_parse),
+	    cmocka_unit_test(test_device_program_limit),
+	    cmocka_unit_test(test_systemd_annotations),
+	    cmocka_unit_test(test_systemd_limits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
