@@ -99,7 +99,7 @@ static void policy_key(const struct seccomp_policy *p, uint8_t key[SHA256_DIGEST
 	hash_u64(&h, p->default_act);
 	hash_u64(&h, p->has_default_errno ? p->default_errno : UINT64_MAX);
 	hash_strings(&h, p->architectures);
-	hash_u64(&h, p->has_flags);
+	hash_u64(&h, (uint64_t)p->in_order << 1 | p->has_flags);
 	hash_strings(&h, p->flags);
 	hash_u64(&h, p->n_rules);
 	for (size_t i = 0; i < p->n_rules; i++)

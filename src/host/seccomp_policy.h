@@ -45,6 +45,7 @@ struct seccomp_policy {
 	char *listener_path, *listener_metadata;
 	struct seccomp_rule *rules;
 	size_t n_rules;
+	bool in_order; /* our own policies only: of a call's rules the first that matches answers, whatever follows */
 };
 
 void seccomp_policy_free(struct seccomp_policy *p);

@@ -171,7 +171,7 @@ static bool repeats_an_index(const struct seccomp_rule *rule)
 }
 
 static int add_name(struct seccomp_table *t, enum seccomp_abi abi, const struct seccomp_rule *rule, const char *name,
-		    uint32_t order, uint32_t ret)
+		    uint32_t order, uint32_t ret, bool in_order)
 {
 	struct seccomp_abi_table *a = &t->abi[abi];
 	struct seccomp_mux mux;
@@ -187,7 +187,7 @@ static int add_name(struct seccomp_table *t, enum seccomp_abi abi, const struct 
 		a->highest = (uint32_t)nr;
 	if (mux.nr > a->highest)
 		a->highest = mux.nr;
-	if (ret == t->default_ret)
+	if (ret == t->default_ret && !in_order)
 		return 0;
 	if (!repeats_an_index(rule))
 		return add_conjunction(t, abi, nr, &mux, order, ret, rule->args, rule->n_args);
@@ -228,9 +228,20 @@ static int add_rules(const struct seccomp_policy *policy, struct seccomp_table *
 			t->flags |= SECCOMP_FLAG_NEW_LISTENER;
 		for (char **name = rule->names; name && *name; name++)
 			for (int abi = 0; abi < SECCOMP_ABI_COUNT; abi++)
-				if (t->abi[abi].present && add_name(t, abi, rule, *name, (uint32_t)i, ret) < 0)
+				if (t->abi[abi].present && add_name(t, abi, rule, *name, (uint32_t)i, ret, policy->in_order) < 0)
 					return error_oom(err);
 	}
+	return 0;
+}
+
+static int compare_in_order(const void *pa, const void *pb)
+{
+	const struct seccomp_clause *a = pa, *b = pb;
+
+	if (a->nr != b->nr)
+		return a->nr < b->nr ? -1 : 1;
+	if (a->order != b->order)
+		return a->order < b->order ? -1 : 1;
 	return 0;
 }
 
@@ -238,13 +249,9 @@ static int compare_clauses(const void *pa, const void *pb)
 {
 	const struct seccomp_clause *a = pa, *b = pb;
 
-	if (a->nr != b->nr)
-		return a->nr < b->nr ? -1 : 1;
-	if (!a->n_conds != !b->n_conds)
+	if (a->nr == b->nr && !a->n_conds != !b->n_conds)
 		return a->n_conds ? 1 : -1;
-	if (a->order != b->order)
-		return a->order < b->order ? -1 : 1;
-	return 0;
+	return compare_in_order(pa, pb);
 }
 
 /* The values OP leaves, as a closed interval; false when they are none or no interval. */
@@ -313,20 +320,23 @@ static bool group_is_ambiguous(const struct seccomp_arg *conds, const struct sec
 	return false;
 }
 
-/* Sorts, and keeps of each number that has an unconditional clause only the first of those. */
-static bool settle(struct seccomp_abi_table *a)
+/* Sorts, and drops of each number's clauses those behind an unconditional one. */
+static bool settle(struct seccomp_abi_table *a, bool in_order)
 {
 	bool ambiguous = false;
 	size_t out = 0;
 
-	qsort(a->v, a->n, sizeof(a->v[0]), compare_clauses);
+	qsort(a->v, a->n, sizeof(a->v[0]), in_order ? compare_in_order : compare_clauses);
 	for (size_t i = 0; i < a->n;) {
-		size_t end = i + 1, keep;
+		size_t end = i + 1, keep = 0;
 
 		while (end < a->n && a->v[end].nr == a->v[i].nr)
 			end++;
-		keep = a->v[i].n_conds ? end - i : 1;
-		ambiguous |= group_is_ambiguous(a->conds, &a->v[i], keep);
+		while (i + keep < end && a->v[i + keep].n_conds)
+			keep++;
+		if (i + keep < end)
+			keep++;
+		ambiguous |= !in_order && group_is_ambiguous(a->conds, &a->v[i], keep);
 		memmove(&a->v[out], &a->v[i], keep * sizeof(a->v[0]));
 		out += keep;
 		i = end;
@@ -362,7 +372,7 @@ static int build(const struct seccomp_policy *policy, struct seccomp_table *t, s
 		return r;
 	for (int abi = 0; abi < SECCOMP_ABI_COUNT; abi++)
 		if (t->abi[abi].n)
-			t->ambiguous |= settle(&t->abi[abi]);
+			t->ambiguous |= settle(&t->abi[abi], policy->in_order);
 	return 0;
 }
 

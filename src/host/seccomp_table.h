@@ -25,7 +25,7 @@ struct seccomp_clause {
 struct seccomp_abi_table {
 	bool present;
 	uint32_t highest; /* highest number any rule names; 0: none */
-	struct seccomp_clause *v; /* owned; by number, then unconditional first, then by order */
+	struct seccomp_clause *v; /* owned; by number, then in the order they are tried */
 	size_t n, cap;
 	struct seccomp_arg *conds; /* owned */
 	size_t n_conds, cap_conds;

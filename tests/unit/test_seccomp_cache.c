@@ -150,6 +150,8 @@ static void every_part_of_the_policy_counts(void **state)
 	DIFFERS();
 	p->has_flags = true;
 	DIFFERS();
+	p->in_order = true;
+	DIFFERS();
 	strv_add(&p->flags, "SECCOMP_FILTER_FLAG_LOG");
 	DIFFERS();
 	strv_add(&p->architectures, "SCMP_ARCH_X86");

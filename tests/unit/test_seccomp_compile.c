@@ -412,6 +412,28 @@ static void repeated_argument_means_either(void **state)
 	seccomp_policy_free(p);
 }
 
+/* Our own policies: the first match answers, also before a rule for all arguments, and the default may be an exception. */
+static void in_order_the_first_match_answers(void **state)
+{
+	struct seccomp_policy *p = policy_new(SECCOMP_ACT_ERRNO);
+	struct seccomp_program *prog;
+
+	p->in_order = true;
+	rule_arg(policy_errno(p, 5, "ioctl"), 0, SECCOMP_OP_MASKED_EQ, 0xffffffff, 7);
+	rule_arg(policy_rule(p, SECCOMP_ACT_ERRNO, "ioctl"), 0, SECCOMP_OP_GT, 1ull << 40, 0);
+	policy_rule(p, SECCOMP_ACT_ALLOW, "ioctl close");
+	rule_arg(policy_errno(p, 6, "ioctl"), 0, SECCOMP_OP_EQ, 9, 0);
+	prog = compiled(p);
+	assert_int_equal(answer(prog, AUDIT_ARCH_X86_64, SYS_ioctl, 7), SECCOMP_RET_ERRNO | 5);
+	assert_int_equal(answer(prog, AUDIT_ARCH_X86_64, SYS_ioctl, 3ull << 32 | 7), SECCOMP_RET_ERRNO | 5);
+	assert_int_equal(answer(prog, AUDIT_ARCH_X86_64, SYS_ioctl, 8), SECCOMP_RET_ALLOW);
+	assert_int_equal(answer(prog, AUDIT_ARCH_X86_64, SYS_ioctl, 9), SECCOMP_RET_ALLOW);
+	assert_int_equal(answer(prog, AUDIT_ARCH_X86_64, SYS_ioctl, (1ull << 40) + 1), SECCOMP_RET_ERRNO | EPERM);
+	assert_int_equal(answer(prog, AUDIT_ARCH_X86_64, SYS_close, 7), SECCOMP_RET_ALLOW);
+	free(prog);
+	seccomp_policy_free(p);
+}
+
 /* Overlapping rules that differ: libseccomp compiles them, with the same ENOSYS rule before its program. */
 static void ambiguous_goes_to_libseccomp(void **state)
 {
@@ -608,6 +630,7 @@ int main(void)
 		cmocka_unit_test(newer_numbers_are_enosys),
 		cmocka_unit_test(names_newer_than_libseccomp),
 		cmocka_unit_test(repeated_argument_means_either),
+		cmocka_unit_test(in_order_the_first_match_answers),
 		cmocka_unit_test(ambiguous_goes_to_libseccomp),
 		cmocka_unit_test(bad_policies),
 		cmocka_unit_test(too_large_is_refused),
