@@ -1,0 +1,554 @@
+/* Control groups on this host's real v1 or hybrid hierarchies. Skipped, with the reason, where there are none or no
+ * rights. */
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+#include <linux/sched.h>
+
+#include "base/fdio.h"
+#include "base/json.h"
+#include "host/cgroup_internal.h"
+
+static char id[64];
+static bool usable, hybrid;
+static char why_not[256];
+
+static void need_v1(void)
+{
+	if (!usable) {
+		print_message("skipped: %s\n", why_not);
+		skip();
+	}
+}
+
+static struct cgroup *make(const struct cgroup_resources *r)
+{
+	struct cgroup_request request = {.id = id, .resources = r};
+	struct error err = ERROR_INIT;
+	struct cgroup *cg = NULL;
+
+	if (cgroup_create(&request, &cg, &err) < 0)
+		fail_msg("%s", err.message);
+	return cg;
+}
+
+/* Forks a process that joins CG and runs FN. */
+static pid_t enter(struct cgroup *cg, int (*fn)(void))
+{
+	_cleanup_cgroup_entry_ struct cgroup_entry entry = CGROUP_ENTRY_INIT;
+	struct clone_args args = {.exit_signal = SIGCHLD};
+	struct error err = ERROR_INIT;
+	int ready[2];
+	char byte;
+	pid_t pid;
+
+	if (cgroup_entry_open(cg, NULL, &entry, &err) < 0)
+		fail_msg("%s", err.message);
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	if (entry.clone_fd >= 0) {
+		args.flags = CLONE_INTO_CGROUP;
+		args.cgroup = (unsigned)entry.clone_fd;
+	}
+	pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (cgroup_entry_join(&entry, entry.clone_fd >= 0) < 0)
+			_exit(99);
+		if (write(ready[1], "x", 1) != 1)
+			_exit(98);
+		_exit(fn());
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	return pid;
+}
+
+static int wait_for(pid_t pid)
+{
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+static int sleep_long(void)
+{
+	for (;;)
+		pause();
+	return 0;
+}
+
+static void destroy(struct cgroup *cg)
+{
+	struct error err = ERROR_INIT;
+
+	if (cgroup_destroy(cg, &err) < 0)
+		fail_msg("%s", err.message);
+	for (size_t i = 0; i < cgroup_n_nodes(cg); i++)
+		assert_int_equal(access(cgroup_node_at(cg, i)->dir, F_OK), -1);
+	cgroup_free(cg);
+}
+
+static void read_file(const struct cgroup *cg, const char *controller, const char *file, char *buf, size_t size)
+{
+	struct cgroup_node node = {.dir = (char *)cgroup_dir(cg, controller)};
+
+	assert_non_null(node.dir);
+	assert_int_equal(cgroup_file_read(&node, file, buf, size), 0);
+}
+
+static void assert_file(const struct cgroup *cg, const char *controller, const char *file, const char *expected)
+{
+	char buf[512];
+
+	read_file(cg, controller, file, buf, sizeof(buf));
+	assert_string_equal(buf, expected);
+}
+
+/* ---- tests ---- */
+
+static void test_limits(void **state)
+{
+	struct cgroup_resources r = {
+	    .memory = {.limit = {true, 64 << 20}, .swap = {true, 128 << 20}, .reservation = {true, 16 << 20}},
+	    .cpu = {.shares = {true, 512}, .quota = {true, 50000}, .period = {true, 100000}, .cpus = (char *)"0"},
+	    .pids = {.limit = {true, 77}},
+	};
+	struct error err = ERROR_INIT;
+	struct cgroup *cg;
+
+	need_v1();
+	cg = make(&r);
+	assert_file(cg, "memory", "memory.limit_in_bytes", "67108864");
+	assert_file(cg, "memory", "memory.memsw.limit_in_bytes", "134217728");
+	assert_file(cg, "memory", "memory.soft_limit_in_bytes", "16777216");
+	assert_file(cg, "cpu", "cpu.shares", "512");
+	assert_file(cg, "cpu", "cpu.cfs_quota_us", "50000");
+	assert_file(cg, "cpuset", "cpuset.cpus", "0");
+	assert_file(cg, "pids", "pids.max", "77");
+	/* Up and down again: limit and swap in the right order each time. */
+	r = (struct cgroup_resources){.memory = {.limit = {true, 256 << 20}, .swap = {true, 512 << 20}},
+				      .pids.limit = {true, -1},
+				      .cpu.quota = {true, -1}};
+	if (cgroup_update(cg, &r, &err) < 0)
+		fail_msg("%s", err.message);
+	assert_file(cg, "memory", "memory.memsw.limit_in_bytes", "536870912");
+	assert_file(cg, "pids", "pids.max", "max");
+	assert_file(cg, "cpu", "cpu.cfs_quota_us", "-1");
+	r = (struct cgroup_resources){.memory = {.limit = {true, 32 << 20}, .swap = {true, 32 << 20}}};
+	if (cgroup_update(cg, &r, &err) < 0)
+		fail_msg("%s", err.message);
+	assert_file(cg, "memory", "memory.limit_in_bytes", "33554432");
+	r = (struct cgroup_resources){.memory.limit = {true, -1}};
+	if (cgroup_update(cg, &r, &err) < 0)
+		fail_msg("%s", err.message);
+	destroy(cg);
+}
+
+static void test_refused_leaves_nothing(void **state)
+{
+	struct cgroup_resources r = {.pids.limit = {true, 5}, .cpu.cpus = (char *)"4095"};
+	struct cgroup_request request = {.id = id, .resources = &r, .path = "/ringwall-parent/child"};
+	struct error err = ERROR_INIT;
+	struct cgroup *cg = NULL;
+
+	need_v1();
+	assert_true(cgroup_create(&request, &cg, &err) < 0);
+	assert_non_null(strstr(err.message, "cpuset.cpus"));
+	assert_int_equal(access(CGROUP_ROOT "/pids/ringwall-parent", F_OK), -1);
+	assert_int_equal(access(CGROUP_ROOT "/cpuset/ringwall-parent", F_OK), -1);
+}
+
+static void test_nested_path_and_parents(void **state)
+{
+	struct cgroup_resources r = {0};
+	struct cgroup_request request = {.id = id, .resources = &r, .path = "ringwall-parent/a/b"};
+	struct error err = ERROR_INIT;
+	struct cgroup *cg = NULL;
+
+	need_v1();
+	if (cgroup_create(&request, &cg, &err) < 0)
+		fail_msg("%s", err.message);
+	assert_int_equal(access(CGROUP_ROOT "/cpuset/ringwall-parent/a/b/tasks", F_OK), 0);
+	wait_for(enter(cg, getpagesize)); /* joins the nested cpuset, which needed its ancestors' lists */
+	destroy(cg);
+	assert_int_equal(access(CGROUP_ROOT "/cpuset/ringwall-parent", F_OK), -1);
+}
+
+static void test_enter_list_kill(void **state)
+{
+	struct cgroup_resources r = {0};
+	_cleanup_json_ struct json_object *o = NULL;
+	_cleanup_free_ pid_t *pids = NULL;
+	struct error err = ERROR_INIT;
+	struct cgroup *cg, *again = NULL;
+	char path[64], *text, wanted[128];
+	pid_t a, b;
+	size_t n;
+	int status;
+
+	need_v1();
+	cg = make(&r);
+	a = enter(cg, sleep_long);
+	b = enter(cg, sleep_long);
+	snprintf(path, sizeof(path), "/proc/%d/cgroup", a);
+	assert_int_equal(file_read_at(AT_FDCWD, path, 65536, &text, NULL, &err), 0);
+	for (size_t i = 0; i < cg->n_v1; i++) {
+		for (int c = 0; c < CGROUP_CONTROLLERS; c++) {
+			if (!(cg->v1[i].controllers & CGROUP_BIT(c)))
+				continue;
+			snprintf(wanted, sizeof(wanted), "%s:/%s\n", cgroup_controller_v1_name(c), id);
+			assert_non_null(strstr(text, wanted));
+		}
+	}
+	snprintf(wanted, sizeof(wanted), "0::/%s\n", id);
+	assert_int_equal(strstr(text, wanted) != NULL, hybrid);
+	free(text);
+
+	o = cgroup_to_json(cg);
+	assert_int_equal(cgroup_from_json(o, &again, &err), 0);
+	cgroup_free(cg);
+	assert_int_equal(cgroup_pids(again, &pids, &n, &err), 0);
+	assert_int_equal(n, 2);
+	assert_true((pids[0] == a && pids[1] == b) || (pids[0] == b && pids[1] == a));
+	/* Somebody is inside: not ours to take over, not to be removed. */
+	{
+		struct cgroup_request request = {.id = id, .resources = &r};
+		struct cgroup *other = NULL;
+
+		assert_int_equal(cgroup_create(&request, &other, &err), -EBUSY);
+		assert_non_null(strstr(err.message, "in use"));
+	}
+	assert_int_equal(cgroup_kill(again, SIGKILL, &err), 0);
+	status = wait_for(a);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	wait_for(b);
+	destroy(again);
+}
+
+/* The v1 way, which hybrid hosts otherwise never use. */
+static void test_kill_by_freezer(void **state)
+{
+	struct cgroup_resources r = {0};
+	struct error err = ERROR_INIT;
+	struct cgroup *cg;
+	pid_t a, b;
+	int status;
+
+	need_v1();
+	cg = make(&r);
+	if (cg->v2.dir) {
+		assert_int_equal(rmdir(cg->v2.dir), 0);
+		free(cg->v2.dir);
+		cg->v2.dir = NULL;
+	}
+	a = enter(cg, sleep_long);
+	b = enter(cg, sleep_long);
+	assert_int_equal(cgroup_kill(cg, SIGUSR1, &err), 0);
+	status = wait_for(a);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGUSR1);
+	wait_for(b);
+	a = enter(cg, sleep_long);
+	assert_int_equal(cgroup_freeze(cg, 1000, &err), 0);
+	assert_int_equal(cgroup_kill(cg, SIGKILL, &err), 0); /* frozen: thawed to die */
+	status = wait_for(a);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	destroy(cg);
+}
+
+static int count_forever(void);
+static volatile uint64_t *counter;
+
+static int count_forever(void)
+{
+	for (;;)
+		++*counter;
+	return 0;
+}
+
+static void test_freeze(void **state)
+{
+	struct cgroup_resources r = {0};
+	struct error err = ERROR_INIT;
+	struct cgroup *cg;
+	bool frozen;
+	uint64_t seen;
+	pid_t pid;
+
+	need_v1();
+	counter = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	cg = make(&r);
+	pid = enter(cg, count_forever);
+	assert_int_equal(cgroup_freeze(cg, 2000, &err), 0);
+	assert_int_equal(cgroup_is_frozen(cg, &frozen, &err), 0);
+	assert_true(frozen);
+	seen = *counter;
+	cgroup_sleep_ms(30);
+	assert_int_equal(*counter, seen);
+	assert_int_equal(cgroup_thaw(cg, &err), 0);
+	assert_int_equal(cgroup_is_frozen(cg, &frozen, &err), 0);
+	assert_false(frozen);
+	for (int i = 0; i < 1000 && *counter == seen; i++)
+		cgroup_sleep_ms(5);
+	assert_true(*counter != seen);
+	assert_int_equal(cgroup_kill(cg, SIGKILL, &err), 0);
+	wait_for(pid);
+	destroy(cg);
+	munmap((void *)counter, 4096);
+}
+
+/* Device nodes for the children below. */
+static char nodes[64];
+
+static int try_open(const char *name)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", nodes, name);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return errno;
+	close(fd);
+	return 0;
+}
+
+static int open_null(void)
+{
+	return try_open("null");
+}
+
+static int open_kmsg(void)
+{
+	return try_open("kmsg");
+}
+
+static void test_devices(void **state)
+{
+	struct device_rule rules[] = {{false, 'a', -1, -1, true, true, true}, {true, 'c', 1, 11, true, true, false}};
+	struct cgroup_resources r = {.devices = {rules, 1}};
+	struct error err = ERROR_INIT;
+	struct cgroup *cg;
+	char path[128];
+
+	need_v1();
+	strcpy(nodes, "/tmp/ringwall-dev.XXXXXX");
+	assert_non_null(mkdtemp(nodes));
+	snprintf(path, sizeof(path), "%s/null", nodes);
+	assert_int_equal(mknod(path, S_IFCHR | 0666, makedev(1, 3)), 0);
+	snprintf(path, sizeof(path), "%s/kmsg", nodes);
+	assert_int_equal(mknod(path, S_IFCHR | 0666, makedev(1, 11)), 0);
+
+	cg = make(&r);
+	assert_int_equal(WEXITSTATUS(wait_for(enter(cg, open_null))), 0);
+	assert_int_equal(WEXITSTATUS(wait_for(enter(cg, open_kmsg))), EPERM);
+	r.devices.n = 2;
+	if (cgroup_update(cg, &r, &err) < 0)
+		fail_msg("%s", err.message);
+	assert_int_equal(WEXITSTATUS(wait_for(enter(cg, open_kmsg))), 0);
+	r.devices.n = 1;
+	if (cgroup_update(cg, &r, &err) < 0)
+		fail_msg("%s", err.message);
+	assert_int_equal(WEXITSTATUS(wait_for(enter(cg, open_kmsg))), EPERM);
+	assert_int_equal(WEXITSTATUS(wait_for(enter(cg, open_null))), 0);
+	/* Everything but one, and back. */
+	rules[0].allow = true;
+	rules[1].allow = false;
+	r.devices.n = 2;
+	if (cgroup_update(cg, &r, &err) < 0)
+		fail_msg("%s", err.message);
+	assert_int_equal(WEXITSTATUS(wait_for(enter(cg, open_kmsg))), EPERM);
+	r.devices.n = 1;
+	if (cgroup_update(cg, &r, &err) < 0)
+		fail_msg("%s", err.message);
+	assert_int_equal(WEXITSTATUS(wait_for(enter(cg, open_kmsg))), 0);
+	destroy(cg);
+	remove_tree_at(AT_FDCWD, nodes, NULL);
+}
+
+static int nest(void)
+{
+	return 0;
+}
+
+/* What a box may leave below its group: many levels and a process in the deepest. */
+static void test_destroy_nested(void **state)
+{
+	struct cgroup_resources r = {0};
+	struct error err = ERROR_INIT;
+	_cleanup_free_ pid_t *pids = NULL;
+	struct cgroup *cg;
+	size_t n;
+	int fd;
+
+	need_v1();
+	cg = make(&r);
+	wait_for(enter(cg, nest));
+	fd = open(cgroup_dir(cg, "freezer"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int i = 0; i < 300; i++) {
+		int next;
+
+		assert_int_equal(mkdirat(fd, "a-long-name-so-that-the-whole-path-is-longer-than-PATH_MAX", 0755), 0);
+		assert_int_equal(mkdirat(fd, "x", 0755), 0);
+		next = openat(fd, "a-long-name-so-that-the-whole-path-is-longer-than-PATH_MAX",
+			      O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		close(fd);
+		fd = next;
+		assert_true(fd >= 0);
+	}
+	{
+		pid_t pid = fork();
+		char line[24];
+
+		if (pid == 0) {
+			sleep_long();
+			_exit(0);
+		}
+		snprintf(line, sizeof(line), "%d", pid);
+		assert_int_equal(file_write_at(fd, "cgroup.procs", line), 0);
+		close(fd);
+		if (cg->v2.dir) {
+			assert_int_equal(rmdir(cg->v2.dir), 0);
+			free(cg->v2.dir);
+			cg->v2.dir = NULL;
+		}
+		assert_int_equal(cgroup_pids(cg, &pids, &n, &err), 0);
+		assert_int_equal(n, 1);
+		assert_int_equal(pids[0], pid);
+		assert_int_equal(cgroup_destroy(cg, &err), -EBUSY);
+		assert_non_null(strstr(err.message, "still in use"));
+		assert_int_equal(cgroup_kill(cg, SIGKILL, &err), 0);
+		wait_for(pid);
+	}
+	destroy(cg);
+}
+
+static int allocate_much(void)
+{
+	size_t size = 64 << 20;
+	char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	for (size_t i = 0; i < size; i += 4096)
+		p[i] = 1;
+	return 0;
+}
+
+static void test_oom(void **state)
+{
+	struct cgroup_resources r = {.memory = {.limit = {true, 16 << 20}, .swap = {true, 16 << 20}}};
+	_cleanup_cgroup_oom_ struct cgroup_oom *oom = NULL;
+	struct error err = ERROR_INIT;
+	struct pollfd p;
+	struct cgroup *cg;
+	uint64_t events;
+	bool gone;
+	int status;
+
+	need_v1();
+	cg = make(&r);
+	assert_int_equal(cgroup_oom_open(cg, &oom, &err), 0);
+	status = wait_for(enter(cg, allocate_much));
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	p = (struct pollfd){.fd = cgroup_oom_fd(oom), .events = POLLIN};
+	assert_int_equal(poll(&p, 1, 5000), 1);
+	assert_int_equal(cgroup_oom_read(oom, &events, &gone, &err), 0);
+	assert_true(events >= 1);
+	assert_false(gone);
+	destroy(cg);
+	assert_int_equal(poll(&p, 1, 5000), 1);
+	assert_int_equal(cgroup_oom_read(oom, &events, &gone, &err), 0);
+	assert_int_equal(events, 0);
+	assert_true(gone);
+}
+
+static void test_sub_group(void **state)
+{
+	_cleanup_cgroup_entry_ struct cgroup_entry entry = CGROUP_ENTRY_INIT;
+	struct cgroup_resources r = {0};
+	struct error err = ERROR_INIT;
+	struct cgroup *cg;
+
+	need_v1();
+	cg = make(&r);
+	assert_int_equal(cgroup_entry_open(cg, "no/such", &entry, &err), -ENOENT);
+	assert_non_null(strstr(err.message, "/no/such"));
+	assert_int_equal(cgroup_entry_open(cg, "../..", &entry, &err), 0); /* never above the group */
+	cgroup_entry_close(&entry);
+	destroy(cg);
+}
+
+static void test_attach(void **state)
+{
+	struct cgroup_resources r = {0};
+	_cleanup_free_ pid_t *pids = NULL;
+	struct error err = ERROR_INIT;
+	struct cgroup *cg;
+	pid_t pid;
+	size_t n;
+
+	need_v1();
+	cg = make(&r);
+	pid = fork();
+	if (pid == 0)
+		_exit(sleep_long());
+	assert_int_equal(cgroup_attach(cg, pid, &err), 0);
+	assert_int_equal(cgroup_pids(cg, &pids, &n, &err), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(pids[0], pid);
+	kill(pid, SIGKILL);
+	wait_for(pid);
+	destroy(cg);
+}
+
+static int setup(void **state)
+{
+	struct cgroup_host host;
+	struct error err = ERROR_INIT;
+
+	snprintf(id, sizeof(id), "ringwall-test-%d", getpid());
+	if (cgroup_host_probe(NULL, NULL, &host, &err) < 0) {
+		snprintf(why_not, sizeof(why_not), "%.200s", err.message);
+		return 0;
+	}
+	usable = geteuid() == 0 && host.can_create &&
+		 (host.layout == CGROUP_LAYOUT_V1 || host.layout == CGROUP_LAYOUT_HYBRID);
+	hybrid = host.layout == CGROUP_LAYOUT_HYBRID;
+	snprintf(why_not, sizeof(why_not),
+		 "needs root and writable cgroup v1 hierarchies; here: euid %d, layout %s, %s", (int)geteuid(),
+		 cgroup_layout_name(host.layout), host.can_create ? "writable" : "not writable");
+	cgroup_host_free(&host);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_limits),
+	    cmocka_unit_test(test_refused_leaves_nothing),
+	    cmocka_unit_test(test_nested_path_and_parents),
+	    cmocka_unit_test(test_enter_list_kill),
+	    cmocka_unit_test(test_kill_by_freezer),
+	    cmocka_unit_test(test_freeze),
+	    cmocka_unit_test(test_devices),
+	    cmocka_unit_test(test_destroy_nested),
+	    cmocka_unit_test(test_oom),
+	    cmocka_unit_test(test_sub_group),
+	    cmocka_unit_test(test_attach),
+	};
+
+	return cmocka_run_group_tests(tests, setup, NULL);
+}
