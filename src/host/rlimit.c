@@ -35,7 +35,7 @@ const char *rlimit_to_string(int resource)
 	return resource >= 0 && (size_t)resource < ARRAY_SIZE(names) ? names[resource] : NULL;
 }
 
-int rlimit_apply(int resource, uint64_t soft, uint64_t hard, struct error *err)
+int rlimit_apply(pid_t pid, int resource, uint64_t soft, uint64_t hard, struct error *err)
 {
 	const struct rlimit wanted = { .rlim_cur = soft, .rlim_max = hard };
 	const char *name = rlimit_to_string(resource);
@@ -44,10 +44,10 @@ int rlimit_apply(int resource, uint64_t soft, uint64_t hard, struct error *err)
 
 	if (!name)
 		return error_set(err, EINVAL, "resource limit %d is unknown", resource);
-	if (setrlimit(resource, &wanted) == 0)
+	if (prlimit(pid, resource, &wanted, NULL) == 0)
 		return 0;
 	code = errno;
-	if (code == EPERM && getrlimit(resource, &old) == 0 && hard > old.rlim_max)
+	if (code == EPERM && prlimit(pid, resource, NULL, &old) == 0 && hard > old.rlim_max)
 		return error_set(err, EPERM,
 				 "%s: the hard limit cannot be raised from %llu to %llu without CAP_SYS_RESOURCE; ask for at most %llu",
 				 name, (unsigned long long)old.rlim_max, (unsigned long long)hard,
