@@ -50,3 +50,4 @@ int cli_parse_duration(const char *text, uint64_t *ret_ms, struct error *err);
 extern const struct command cli_checkpoint, cli_completion, cli_create, cli_delete, cli_events, cli_exec,
 	cli_kill, cli_list, cli_man, cli_pause, cli_ps, cli_restore, cli_resume, cli_run, cli_start, cli_state,
 	cli_update;
+extern const struct command cli_image;

@@ -54,6 +54,7 @@ static const struct command *const verbs[] = {
 	&cli_state,
 	&cli_ps,
 	&cli_events,
+	&cli_image,
 	&cli_completion,
 	&cli_man,
 	NULL,

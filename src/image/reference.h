@@ -12,7 +12,7 @@
 #define IMAGE_DEFAULT_REGISTRY "docker.io"
 #define IMAGE_LOCAL_REGISTRY "localhost" /* where short names live that were made on this host */
 #define IMAGE_DEFAULT_TAG "latest"
-#define IMAGE_REF_MAX 250 /* bytes of a full name: it becomes a file name */
+#define IMAGE_REF_MAX 225 /* bytes of a full name: it becomes a file name */
 
 struct image_ref {
 	char *registry;	  /* NULL when the text named none */

@@ -1,0 +1,121 @@
+/* image load, image import: files into the store. */
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/strv.h"
+#include "cli/image/image_cli.h"
+#include "image/load.h"
+#include "image/reference.h"
+
+static struct {
+	const char *input, *tag, *platform;
+	bool quiet, json, all_platforms;
+	struct limit_options limits;
+} opt;
+
+static const struct option options[] = {
+    {'i', "input", OPTION_STRING, &opt.input, "FILE", "the archive or layout; '-' is standard input"},
+    {'t', "tag", OPTION_STRING, &opt.tag, "NAME", "call the image NAME instead of what the archive calls it"},
+    {0, "platform", OPTION_STRING, &opt.platform, "OS/ARCH[/VARIANT]", "choose this variant of multi-platform images"},
+    {0, "all-platforms", OPTION_FLAG, &opt.all_platforms, NULL, "take every variant"},
+    {'q', "quiet", OPTION_FLAG, &opt.quiet, NULL, "print nothing"},
+    {0, "json", OPTION_FLAG, &opt.json, NULL, "print the loaded images as JSON"},
+    LIMIT_OPTIONS(opt.limits),
+    {0},
+};
+
+struct loaded {
+	struct json_object *list;
+};
+
+static void loaded(void *data, const char *name, const char *id)
+{
+	struct loaded *l = data;
+	struct json_object *o;
+
+	if (l->list) {
+		o = json_object_new_object();
+		json_object_object_add(o, "name", json_object_new_string(name));
+		json_object_object_add(o, "id", json_object_new_string(id));
+		json_object_array_add(l->list, o);
+	} else if (!opt.quiet) {
+		printf("Loaded image: %s\n", name);
+	}
+}
+
+/* Splits "PATH:REF" where PATH is there and "PATH:REF" is not; skips skopeo's transport names. */
+static int split_path(const char *text, char **ret_path, const char **ret_only, struct error *err)
+{
+	static const char *const transports[] = {"oci:", "oci-archive:", "docker-archive:"};
+	struct stat st;
+
+	for (size_t i = 0; i < ARRAY_SIZE(transports); i++)
+		if (strncmp(text, transports[i], strlen(transports[i])) == 0) {
+			text += strlen(transports[i]);
+			break;
+		}
+	*ret_path = strdup(text);
+	if (!*ret_path)
+		return error_oom(err);
+	*ret_only = NULL;
+	if (stat(text, &st) == 0)
+		return 0;
+	for (char *colon = strchr(*ret_path, ':'); colon; colon = strchr(colon + 1, ':')) {
+		*colon = 0;
+		if (stat(*ret_path, &st) == 0) {
+			*ret_only = colon + 1;
+			return 0;
+		}
+		*colon = ':';
+	}
+	return 0;
+}
+
+static int run_load(struct cli *cli, char **operands, struct error *err)
+{
+	_cleanup_content_ struct content content = CONTENT_INIT;
+	_cleanup_bundle_ struct bundle *bundle = NULL;
+	_cleanup_free_ char *path = NULL, *name = NULL;
+	struct load_request request = {.loaded = loaded};
+	struct loaded result = {0};
+	int r;
+
+	if (opt.input && operands[0])
+		return error_set(err, EINVAL, "give the archive once: as '%s' or with --input '%s'", operands[0],
+				 opt.input);
+	if ((r = split_path(opt.input ?: operands[0] ?: "-", &path, &request.only, err)) < 0 ||
+	    (opt.tag && (r = image_cli_local_name(opt.tag, &name, err)) < 0) ||
+	    (r = image_cli_limits(&opt.limits, &request.ingest.limits, err)) < 0 ||
+	    (r = image_cli_open(cli, false, &content, err)) < 0 ||
+	    (r = bundle_open(path, &content, &request.ingest.limits, &bundle, err)) < 0)
+		return r;
+	request.ingest.content = &content;
+	request.ingest.platform = opt.platform;
+	request.ingest.all_platforms = opt.all_platforms;
+	request.bundle = bundle;
+	request.path = path;
+	request.name = name;
+	request.data = &result;
+	result.list = opt.json ? json_object_new_array() : NULL;
+	r = load_bundle(&request, err);
+	if (!result.list)
+		return r;
+	if (r < 0) {
+		json_object_put(result.list);
+		return r;
+	}
+	return image_cli_print_json(result.list, err);
+}
+
+const struct command image_load = {
+    .name = "load",
+    .group = "Bringing images in",
+    .operands = "[FILE[:REF]]",
+    .summary = "load images from an OCI layout or a Docker archive",
+    .details =
+	"FILE is a folder with an OCI layout, or a tar file (plain or compressed) with an OCI layout or as 'docker save' "
+	"writes it; without one, standard input is read. REF chooses one image of several.",
+    .options = options,
+    .max_operands = 1,
+    .run = run_load,
+};
