@@ -1,6 +1,6 @@
 /*
  * What a control group used so far. Times are nanoseconds unless a name says otherwise, sizes bytes. A section whose
- * controller is not there has `present` false. Limits: UINT64_MAX is "none".
+ * controller is not there has `present` false. Limits: UINT64_MAX is "none" on v2; v1 tells a huge number of its own.
  */
 #pragma once
 
