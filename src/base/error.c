@@ -21,6 +21,7 @@ int error_set(struct error *err, int code, const char *fmt, ...)
 		va_list ap;
 
 		err->code = code;
+		err->exit_status = 0;
 		va_start(ap, fmt);
 		vsnprintf(err->message, sizeof(err->message), fmt, ap);
 		va_end(ap);
@@ -50,6 +51,7 @@ int error_sys(struct error *err, int code, const char *fmt, ...)
 int error_prefix(struct error *err, const char *fmt, ...)
 {
 	char head[ERROR_MESSAGE_MAX / 4], tail[ERROR_MESSAGE_MAX];
+	int exit_status, r;
 	va_list ap;
 
 	if (!err)
@@ -59,7 +61,10 @@ int error_prefix(struct error *err, const char *fmt, ...)
 	va_end(ap);
 	memcpy(tail, err->message, sizeof(tail));
 	tail[sizeof(tail) - 1] = 0;
-	return error_set(err, err->code ? err->code : EIO, "%s: %.*s", head, (int)sizeof(tail) - 300, tail);
+	exit_status = err->exit_status;
+	r = error_set(err, err->code ? err->code : EIO, "%s: %.*s", head, (int)sizeof(tail) - 300, tail);
+	err->exit_status = exit_status;
+	return r;
 }
 
 int error_oom(struct error *err)

@@ -13,6 +13,7 @@
 
 struct error {
 	int code;                        /* positive errno; 0 when no error is recorded */
+	int exit_status;                 /* with which the program should end because of it; 0: its usual one */
 	char message[ERROR_MESSAGE_MAX]; /* one line, UTF-8, no final full stop, no trailing newline */
 };
 

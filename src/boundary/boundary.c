@@ -7,10 +7,14 @@
 #include <sys/stat.h>
 
 #include "base/fdio.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/strbuf.h"
+#include "boundary/container/container.h"
+#include "oci/hooks.h"
 
 const struct boundary_ops *const boundaries[] = {
+	&container_boundary,
 	NULL,
 };
 
@@ -131,6 +135,9 @@ static int record_identity(struct box *box, const struct boundary_ops *boundary,
 		box->rootfs = NULL;
 	if (!box->boundary || !box->bundle || !box->rootfs)
 		return error_oom(err);
+	box->has_process = bundle->spec->process;
+	box->has_poststart = bundle->spec->hooks.poststart.n;
+	box->has_poststop = bundle->spec->hooks.poststop.n;
 	return record_annotations(box, bundle->spec, err);
 }
 
@@ -160,6 +167,28 @@ static void undo(const struct boundary_ops *boundary, struct box *box)
 		log_warn("cannot undo the creation of container '%s': %s", box->id, again.message);
 	else if (box_remove(box, &again) < 0)
 		log_warn("%s", again.message);
+}
+
+/* Hooks whose failure changes nothing, OCI runtime-spec, runtime, "Lifecycle". */
+static void run_hooks(const struct box *box, const struct oci_hooks *hooks, const char *kind, enum box_status status)
+{
+	_cleanup_json_ struct json_object *state = NULL;
+
+	if (box_state_json(box, status, &state, NULL) == 0)
+		oci_hooks_run_all(hooks, kind, json_object_to_json_string_ext(state, JSON_C_TO_STRING_PLAIN));
+}
+
+static void run_poststart(const struct box *box)
+{
+	_cleanup_oci_spec_ struct oci_spec *spec = NULL;
+	struct error err = ERROR_INIT;
+
+	if (!box->has_poststart)
+		return;
+	if (box_config(box, &spec, &err) < 0)
+		log_warn("poststart hooks: %s", err.message);
+	else
+		run_hooks(box, &spec->hooks.poststart, "poststart", BOX_RUNNING);
 }
 
 typedef int (*maker)(const struct boundary_ops *boundary, struct box *box, const struct oci_spec *spec,
@@ -194,6 +223,8 @@ static int make_box(const struct boundary_ops *boundary, const char *root, const
 		return r;
 	}
 	box_unlock(box);
+	if (options->run)
+		run_poststart(box);
 	*ret = started;
 	started = STARTED_INIT;
 	*ret_box = take_ptr(box);
@@ -260,7 +291,6 @@ enum box_status boundary_status(const struct box *box)
 int boundary_start(struct box *box, struct error *err)
 {
 	const struct boundary_ops *boundary;
-	_cleanup_oci_spec_ struct oci_spec *spec = NULL;
 	enum box_status status;
 	int r;
 
@@ -271,12 +301,14 @@ int boundary_start(struct box *box, struct error *err)
 	if (status != BOX_CREATED)
 		return error_set(err, EINVAL, "cannot start container '%s': it is %s, not created", box->id,
 				 box_status_string(status));
-	r = box_config(box, &spec, err);
+	if (!box->has_process)
+		return error_set(err, EINVAL, "cannot start container '%s': its configuration has no process", box->id);
+	r = boundary->start(box, err);
 	if (r < 0)
 		return r;
-	if (!spec->process)
-		return error_set(err, EINVAL, "cannot start container '%s': its configuration has no process", box->id);
-	return boundary->start(box, spec, err);
+	box_unlock(box);
+	run_poststart(box);
+	return 0;
 }
 
 int boundary_exec(struct box *box, const struct exec_request *request, struct started *ret, struct error *err)
@@ -447,6 +479,7 @@ int boundary_checkpoint(struct box *box, const struct checkpoint_request *reques
 
 int boundary_delete(struct box *box, bool force, struct error *err)
 {
+	_cleanup_oci_spec_ struct oci_spec *spec = NULL;
 	const struct boundary_ops *boundary;
 	enum box_status status;
 	int r;
@@ -460,8 +493,15 @@ int boundary_delete(struct box *box, bool force, struct error *err)
 	if (status != BOX_STOPPED && !force && status != BOX_CREATED)
 		return error_set(err, EBUSY, "cannot delete container '%s': it is %s; stop it first or use --force", box->id,
 				 box_status_string(status));
+	if (box->has_poststop) {
+		r = box_config(box, &spec, err);
+		if (r < 0)
+			log_warn("poststop hooks: %s", err ? err->message : "the configuration cannot be read");
+	}
 	r = boundary->destroy(box, err);
-	if (r < 0)
-		return r;
-	return box_remove(box, err);
+	if (r == 0)
+		r = box_remove(box, err);
+	if (r == 0 && spec)
+		run_hooks(box, &spec->hooks.poststop, "poststop", BOX_STOPPED);
+	return r;
 }

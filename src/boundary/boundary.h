@@ -135,7 +135,7 @@ struct boundary_ops {
 	 * it records something that must be undone. */
 	int (*create)(struct box *box, const struct oci_spec *spec, const struct create_options *options,
 		      struct started *ret, struct error *err);
-	int (*start)(struct box *box, const struct oci_spec *spec, struct error *err);
+	int (*start)(struct box *box, struct error *err);
 	int (*exec)(struct box *box, const struct oci_spec *spec, const struct exec_request *request, struct started *ret,
 		    struct error *err);
 	/* -ESRCH when nothing is left to signal. ALL: every process of the box. */

@@ -226,6 +226,9 @@ static int parse_record(struct box *box, struct json_object *o, struct error *er
 	    (r = json_dup_string(o, "", "boundary", &box->boundary, err)) < 0 ||
 	    (r = json_dup_string(o, "", "created", &box->created, err)) < 0 ||
 	    (r = json_get_u32(o, "", "owner", &box->owner, err)) < 0 ||
+	    (r = json_get_bool(o, "", "process", &box->has_process, err)) < 0 ||
+	    (r = json_get_bool(o, "", "poststart", &box->has_poststart, err)) < 0 ||
+	    (r = json_get_bool(o, "", "poststop", &box->has_poststop, err)) < 0 ||
 	    (r = json_get_i64(o, "", "pid", 0, INT32_MAX, &pid, err)) < 0 ||
 	    (r = json_get_u64(o, "", "pidStart", &box->pid_start, err)) < 0)
 		return r;
@@ -314,6 +317,9 @@ int box_save(const struct box *box, struct error *err)
 	r |= add_string(o, "boundary", box->boundary);
 	r |= add_string(o, "created", box->created);
 	r |= add(o, "owner", json_object_new_int64(box->owner));
+	r |= add(o, "process", json_object_new_boolean(box->has_process));
+	r |= add(o, "poststart", json_object_new_boolean(box->has_poststart));
+	r |= add(o, "poststop", json_object_new_boolean(box->has_poststop));
 	r |= add(o, "pid", json_object_new_int(box->pid));
 	r |= add(o, "pidStart", json_object_new_uint64(box->pid_start));
 	if (box->annotations)

@@ -38,6 +38,7 @@ struct box {
 	char *boundary; /* struct boundary_ops.name */
 	char *created; /* RFC 3339, UTC */
 	uid_t owner;
+	bool has_process, has_poststart, has_poststop; /* of the configuration, so that few verbs must parse it */
 	pid_t pid;          /* first process of the box as its creator saw it; 0: none yet */
 	uint64_t pid_start; /* its start time in clock ticks since boot, which makes the pid unmistakable */
 	struct json_object *annotations; /* owned, NULL or {string: string} */

@@ -1,0 +1,147 @@
+#include "boundary/container/container.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/syscall.h>
+
+#define KILL_TIMEOUT_MS 10000
+#define FREEZE_TIMEOUT_MS 10000
+
+static int container_start(struct box *box, struct error *err)
+{
+	int r = jail_release(box->dir_fd, BOX_START_GATE, err);
+
+	/* Whatever came of it, this gate does not open twice: a process that failed is gone. */
+	unlinkat(box->dir_fd, BOX_START_GATE, 0);
+	return r;
+}
+
+static int container_signal(struct box *box, int signal, bool all, struct error *err)
+{
+	_cleanup_cgroup_ struct cgroup *cgroup = NULL;
+	_cleanup_close_ int pidfd = -1;
+	int r;
+
+	if (all) {
+		r = container_cgroup(box, &cgroup, err);
+		if (r < 0)
+			return r;
+		if (cgroup_exists(cgroup))
+			return cgroup_kill(cgroup, signal, err);
+	}
+	pidfd = box_pidfd(box, err);
+	if (pidfd < 0)
+		return pidfd;
+	if (syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0)
+		return error_sys(err, errno, "cannot send signal %d to container '%s'", signal, box->id);
+	return 0;
+}
+
+/* The box's group, for verbs that make no sense without one. */
+static int need_cgroup(const struct box *box, const char *what, struct cgroup **ret, struct error *err)
+{
+	int r = container_cgroup(box, ret, err);
+
+	if (r == 0 && !cgroup_exists(*ret))
+		r = error_set(err, ENOTSUP, "cannot %s container '%s': it has no control group", what, box->id);
+	return r;
+}
+
+static int container_pause(struct box *box, struct error *err)
+{
+	_cleanup_cgroup_ struct cgroup *cgroup = NULL;
+	int r = need_cgroup(box, "pause", &cgroup, err);
+
+	return r < 0 ? r : cgroup_freeze(cgroup, FREEZE_TIMEOUT_MS, err);
+}
+
+static int container_resume(struct box *box, struct error *err)
+{
+	_cleanup_cgroup_ struct cgroup *cgroup = NULL;
+	int r = need_cgroup(box, "resume", &cgroup, err);
+
+	return r < 0 ? r : cgroup_thaw(cgroup, err);
+}
+
+static bool container_paused(const struct box *box)
+{
+	_cleanup_cgroup_ struct cgroup *cgroup = NULL;
+	bool frozen = false;
+
+	if (container_cgroup(box, &cgroup, NULL) < 0 || !cgroup_exists(cgroup))
+		return false;
+	return cgroup_is_frozen(cgroup, &frozen, NULL) == 0 && frozen;
+}
+
+static int container_update(struct box *box, const struct cgroup_resources *resources, struct error *err)
+{
+	_cleanup_cgroup_ struct cgroup *cgroup = NULL;
+	int r = need_cgroup(box, "update", &cgroup, err);
+
+	return r < 0 ? r : cgroup_update(cgroup, resources, err);
+}
+
+static int container_pids(struct box *box, pid_t **ret, size_t *ret_n, struct error *err)
+{
+	_cleanup_cgroup_ struct cgroup *cgroup = NULL;
+	int r = need_cgroup(box, "list the processes of", &cgroup, err);
+
+	return r < 0 ? r : cgroup_pids(cgroup, ret, ret_n, err);
+}
+
+/* Kills the first process and waits until it is gone, and with it all others of its pid namespace. */
+static int end_process(const struct box *box, struct error *err)
+{
+	_cleanup_close_ int pidfd = box_pidfd(box, NULL);
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+	int n;
+
+	if (pidfd < 0)
+		return 0;
+	if (syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0)
+		return errno == ESRCH ? 0 : error_sys(err, errno, "cannot kill container '%s'", box->id);
+	do
+		n = poll(&p, 1, KILL_TIMEOUT_MS);
+	while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		return error_set(err, ETIMEDOUT, "process %d of container '%s' does not die", (int)box->pid, box->id);
+	return 0;
+}
+
+static int container_destroy(struct box *box, struct error *err)
+{
+	_cleanup_cgroup_ struct cgroup *cgroup = NULL;
+	int r = container_cgroup(box, &cgroup, err);
+
+	if (r < 0)
+		return r;
+	/* A frozen process cannot die. */
+	if (cgroup_exists(cgroup) && box_process_status(box) != BOX_STOPPED)
+		cgroup_thaw(cgroup, NULL);
+	r = end_process(box, err);
+	if (r < 0 || !cgroup_exists(cgroup))
+		return r;
+	if (!container_owns_pids(box))
+		cgroup_kill(cgroup, SIGKILL, NULL); /* whoever is left; cgroup_destroy() tells */
+	return cgroup_destroy(cgroup, err);
+}
+
+const struct boundary_ops container_boundary = {
+	.name = "container",
+	.summary = "own namespaces, mounts, control group, capabilities and a seccomp filter on the host's kernel",
+	.strength = BOUNDARY_STRENGTH_CONTAINER,
+	.caps = BOUNDARY_EXEC | BOUNDARY_PAUSE | BOUNDARY_UPDATE | BOUNDARY_STATS | BOUNDARY_TERMINAL | BOUNDARY_NETWORK |
+		BOUNDARY_ROOTLESS,
+	.probe = container_probe,
+	.plan = container_plan,
+	.create = container_create,
+	.start = container_start,
+	.exec = container_exec,
+	.signal = container_signal,
+	.pause = container_pause,
+	.resume = container_resume,
+	.paused = container_paused,
+	.update = container_update,
+	.pids = container_pids,
+	.destroy = container_destroy,
+};

@@ -1,0 +1,92 @@
+#include "boundary/container/container.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "host/terminal.h"
+
+static int on_created(pid_t pid, void *data, struct error *err)
+{
+	return 0;
+}
+
+/* The namespaces of the box, those of its configuration: entered through its first process, whatever they were made of. */
+static int set_namespaces(const struct box *box, const struct oci_spec *spec, struct jail *jail, struct error *err)
+{
+	jail->process_fd = box_pidfd(box, err);
+	if (jail->process_fd < 0)
+		return jail->process_fd;
+	for (size_t i = 0; i < spec->linux_.n_namespaces; i++)
+		jail->join_process |= spec->linux_.namespaces[i].type;
+	if (jail->join_process & CLONE_NEWUSER) {
+		int shared = namespace_shared_with(box->pid, CLONE_NEWUSER);
+
+		if (shared < 0)
+			return error_sys(err, shared, "cannot inspect the user namespace of container '%s'", box->id);
+		if (shared)
+			jail->join_process &= ~CLONE_NEWUSER;
+	}
+	return 0;
+}
+
+static int set_terminal(const struct exec_request *request, struct jail_process *p, struct error *err)
+{
+	if (p->terminal && !request->console_socket && request->detach)
+		return error_set(err, EINVAL, "a terminal is asked for and nobody stays to serve it: give --console-socket");
+	if (!p->terminal && request->console_socket)
+		return error_set(err, EINVAL, "--console-socket is given, but no terminal is asked for");
+	if (request->console_socket) {
+		p->console_socket = socket_connect(AT_FDCWD, request->console_socket, SOCK_STREAM, err);
+		if (p->console_socket < 0)
+			return p->console_socket;
+	}
+	memcpy(p->stdio, request->stdio, sizeof(p->stdio));
+	return 0;
+}
+
+static int send_pidfd(const char *path, int pidfd, struct error *err)
+{
+	_cleanup_close_ int sock = -1;
+
+	if (!path)
+		return 0;
+	sock = socket_connect(AT_FDCWD, path, SOCK_STREAM, err);
+	return sock < 0 ? sock : socket_send_fd(sock, pidfd, "pidfd", err);
+}
+
+int container_exec(struct box *box, const struct oci_spec *spec, const struct exec_request *request, struct started *ret,
+		   struct error *err)
+{
+	_cleanup_container_jail_ struct container_jail cj = CONTAINER_JAIL_INIT;
+	_cleanup_cgroup_ struct cgroup *cgroup = NULL;
+	struct jail_spawned spawned;
+	int r;
+
+	r = container_cgroup(box, &cgroup, err);
+	if (r == 0)
+		r = set_namespaces(box, spec, &cj.jail, err);
+	if (r == 0)
+		r = translate_process(box, spec, request->process, &cj, err);
+	if (r == 0)
+		r = translate_descriptors(request->preserve_fds, &cj, err);
+	if (r == 0)
+		r = set_terminal(request, &cj.jail.process, err);
+	if (r < 0)
+		return r;
+	cj.jail.process.initial_cpus = request->process->exec_cpu_affinity.initial;
+	cj.jail.process.final_cpus = request->process->exec_cpu_affinity.final;
+	cj.jail.rootless = container_is_rootless(box);
+	cj.jail.cgroup = cgroup;
+	cj.jail.sub_cgroup = request->cgroup;
+	cj.jail.cgroup_init = box->pid;
+	cj.jail.callbacks.created = on_created;
+	r = jail_spawn(&cj.jail, &spawned, err);
+	if (r < 0)
+		return r;
+	*ret = (struct started){ .pid = spawned.pid, .pidfd = spawned.pidfd, .terminal = spawned.terminal };
+	r = send_pidfd(request->pidfd_socket, spawned.pidfd, err);
+	if (r < 0)
+		started_close(ret);
+	return r;
+}

@@ -1,0 +1,371 @@
+#include "boundary/container/container.h"
+
+#include <fcntl.h>
+#include <linux/ioprio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "base/bitlist.h"
+#include "base/parse.h"
+#include "base/strv.h"
+#include "host/namespaces.h"
+
+void container_jail_free(struct container_jail *cj)
+{
+	for (size_t i = 0; cj->mounts && i < cj->jail.n_mounts; i++)
+		mount_options_free(&cj->mounts[i].options);
+	for (size_t i = 0; cj->maps && i < 2 * cj->jail.n_mounts; i++)
+		free(cj->maps[i].v);
+	for (size_t i = 0; i < cj->jail.n_joins; i++)
+		safe_close(cj->jail.joins[i].fd);
+	safe_close(cj->jail.process_fd);
+	safe_close(cj->jail.gate_fd);
+	safe_close(cj->jail.process.console_socket);
+	free(cj->mounts);
+	strv_free(cj->sources);
+	free(cj->maps);
+	free(cj->devices);
+	free(cj->sysctls);
+	free(cj->rlimits);
+	free(cj->seccomp);
+	strv_free(cj->env);
+	free(cj->keyring);
+	*cj = CONTAINER_JAIL_INIT;
+}
+
+/* ---- namespaces ---- */
+
+static int own_maps(struct container_jail *cj)
+{
+	/* A user namespace without maps, asked for by somebody who may only map himself. */
+	cj->own_map[0] = (struct id_map){ 0, geteuid(), 1 };
+	cj->own_map[1] = (struct id_map){ 0, getegid(), 1 };
+	for (int i = 0; i < 2; i++)
+		cj->own_maps[i] = (struct id_maps){ &cj->own_map[i], 1 };
+	cj->jail.uid_map = &cj->own_maps[0];
+	cj->jail.gid_map = &cj->own_maps[1];
+	return 0;
+}
+
+static int join_namespace(struct jail *jail, const struct oci_namespace *ns, struct error *err)
+{
+	struct stat own, other;
+	int fd = namespace_open(ns->path, ns->type, err);
+
+	if (fd < 0)
+		return fd;
+	/* Our own user namespace cannot be entered again, and need not be. */
+	if (ns->type == CLONE_NEWUSER && stat("/proc/self/ns/user", &own) == 0 && fstat(fd, &other) == 0 &&
+	    own.st_ino == other.st_ino && own.st_dev == other.st_dev) {
+		close(fd);
+		return 0;
+	}
+	jail->joins[jail->n_joins++] = (struct jail_join){ ns->type, fd };
+	return 0;
+}
+
+static int translate_namespaces(const struct oci_spec *spec, struct container_jail *cj, struct error *err)
+{
+	const struct oci_linux *l = &spec->linux_;
+
+	for (size_t i = 0; i < l->n_namespaces; i++) {
+		int r = l->namespaces[i].path ? join_namespace(&cj->jail, &l->namespaces[i], err) : 0;
+
+		if (r < 0)
+			return r;
+		if (!l->namespaces[i].path)
+			cj->jail.new_namespaces |= l->namespaces[i].type;
+	}
+	cj->jail.uid_map = &l->uid_mappings;
+	cj->jail.gid_map = &l->gid_mappings;
+	cj->jail.monotonic = (struct jail_time_offset){ l->monotonic_offset.set, l->monotonic_offset.secs,
+							l->monotonic_offset.nanosecs };
+	cj->jail.boottime = (struct jail_time_offset){ l->boottime_offset.set, l->boottime_offset.secs,
+						       l->boottime_offset.nanosecs };
+	if (cj->jail.new_namespaces & CLONE_NEWUSER && !l->uid_mappings.n && !l->gid_mappings.n && geteuid() != 0)
+		return own_maps(cj);
+	return 0;
+}
+
+/* ---- mounts ---- */
+
+static enum jail_mount_kind kind_of(const struct oci_mount *m, const struct mount_options *o)
+{
+	const char *type = m->type ? m->type : "";
+
+	if (o->flags & MS_REMOUNT)
+		return JAIL_MOUNT_REMOUNT;
+	if (o->flags & MS_BIND || strcmp(type, "bind") == 0)
+		return JAIL_MOUNT_BIND;
+	if (strcmp(type, "cgroup") == 0 || strcmp(type, "cgroup2") == 0)
+		return JAIL_MOUNT_CGROUP;
+	if (!*type || (strcmp(type, "none") == 0 && o->n_propagation))
+		return o->n_propagation ? JAIL_MOUNT_PROPAGATION : JAIL_MOUNT_BIND;
+	return JAIL_MOUNT_FILESYSTEM;
+}
+
+static int translate_idmap(const struct oci_spec *spec, const struct oci_mount *m, struct jail_mount *out, struct id_maps *maps,
+			   struct error *err)
+{
+	int r;
+
+	if (out->options.idmap_mappings) {
+		r = mount_idmap_parse(out->options.idmap_mappings, &spec->linux_.uid_mappings, &spec->linux_.gid_mappings,
+				      &maps[0], &maps[1], err);
+		if (r < 0)
+			return r;
+		out->uid_map = &maps[0];
+		out->gid_map = &maps[1];
+	} else if (m->uid_mappings.n || m->gid_mappings.n) {
+		out->uid_map = &m->uid_mappings;
+		out->gid_map = &m->gid_mappings;
+	} else if (out->options.idmap != MOUNT_IDMAP_NONE) {
+		out->uid_map = &spec->linux_.uid_mappings;
+		out->gid_map = &spec->linux_.gid_mappings;
+	}
+	return 0;
+}
+
+static int translate_mount(const struct box *box, const struct oci_spec *spec, const struct oci_mount *m, struct container_jail *cj,
+			   size_t i, struct error *err)
+{
+	struct jail_mount *out = &cj->mounts[i];
+	int r = mount_options_parse(m->options, &out->options, err);
+
+	if (r < 0)
+		return error_prefix(err, "mount '%s'", m->destination);
+	cj->jail.n_mounts = i + 1;
+	out->kind = kind_of(m, &out->options);
+	out->destination = m->destination;
+	out->type = m->type;
+	out->source = m->source;
+	out->tree_fd = -1;
+	if (out->kind == JAIL_MOUNT_BIND) {
+		if (!m->source)
+			return error_set(err, EINVAL, "mount '%s': a bind mount needs a source", m->destination);
+		if (*m->source != '/') {
+			if (strv_addf(&cj->sources, "%s/%s", box->bundle, m->source) < 0)
+				return error_oom(err);
+			out->source = cj->sources[strv_len(cj->sources) - 1];
+		}
+		if (strcmp(m->destination, "/dev") == 0)
+			cj->jail.standard_dev = false; /* the host's own, as runc has it */
+	}
+	r = translate_idmap(spec, m, out, &cj->maps[2 * i], err);
+	return r < 0 ? error_prefix(err, "mount '%s'", m->destination) : 0;
+}
+
+static int translate_mounts(const struct box *box, const struct oci_spec *spec, struct container_jail *cj, struct error *err)
+{
+	int r = 0;
+
+	if (spec->n_mounts == 0)
+		return 0;
+	cj->mounts = calloc(spec->n_mounts, sizeof(*cj->mounts));
+	cj->maps = calloc(2 * spec->n_mounts, sizeof(*cj->maps));
+	if (!cj->mounts || !cj->maps)
+		return error_oom(err);
+	for (size_t i = 0; i < spec->n_mounts && r == 0; i++)
+		r = translate_mount(box, spec, &spec->mounts[i], cj, i, err);
+	cj->jail.mounts = cj->mounts;
+	return r;
+}
+
+static int translate_devices(const struct oci_linux *l, struct container_jail *cj, struct error *err)
+{
+	cj->devices = calloc(l->n_devices + 1, sizeof(*cj->devices));
+	if (!cj->devices)
+		return error_oom(err);
+	for (size_t i = 0; i < l->n_devices; i++) {
+		const struct oci_device *d = &l->devices[i];
+
+		cj->devices[i] = (struct jail_device){
+			.path = d->path,
+			.type = d->type == 'u' ? 'c' : d->type,
+			.major = (unsigned)d->major,
+			.minor = (unsigned)d->minor,
+			.mode = d->has_mode ? d->mode & 07777 : 0666,
+			.uid = d->has_uid ? d->uid : 0,
+			.gid = d->has_gid ? d->gid : 0,
+		};
+	}
+	cj->jail.devices = cj->devices;
+	cj->jail.n_devices = l->n_devices;
+	return 0;
+}
+
+static int translate_sysctls(const struct oci_linux *l, struct container_jail *cj, struct error *err)
+{
+	cj->sysctls = calloc(l->n_sysctl + 1, sizeof(*cj->sysctls));
+	if (!cj->sysctls)
+		return error_oom(err);
+	for (size_t i = 0; i < l->n_sysctl; i++)
+		cj->sysctls[i] = (struct jail_sysctl){ l->sysctl[i].key, l->sysctl[i].value };
+	cj->jail.sysctls = cj->sysctls;
+	cj->jail.n_sysctls = l->n_sysctl;
+	return 0;
+}
+
+int translate_world(const struct box *box, const struct oci_spec *spec, const struct create_options *options,
+		    struct container_jail *cj, struct error *err)
+{
+	const struct oci_linux *l = &spec->linux_;
+	struct jail *jail = &cj->jail;
+	int r;
+
+	cj->spec = spec;
+	r = translate_namespaces(spec, cj, err);
+	if (r < 0)
+		return r;
+	jail->standard_dev = true;
+	r = translate_mounts(box, spec, cj, err);
+	if (r == 0)
+		r = translate_devices(l, cj, err);
+	if (r == 0)
+		r = translate_sysctls(l, cj, err);
+	if (r < 0)
+		return r;
+	jail->rootfs = jail->new_namespaces & CLONE_NEWNS ? box->rootfs : NULL;
+	jail->rootfs_propagation = l->rootfs_propagation;
+	jail->rootfs_readonly = spec->root.readonly;
+	jail->no_pivot = options->no_pivot;
+	jail->masked_paths = l->masked_paths;
+	jail->readonly_paths = l->readonly_paths;
+	jail->mount_label = l->mount_label;
+	jail->hostname = spec->hostname;
+	jail->domainname = spec->domainname;
+	return 0;
+}
+
+/* ---- the process ---- */
+
+static int translate_rlimits(const struct oci_process *p, struct container_jail *cj, struct error *err)
+{
+	cj->rlimits = calloc(p->n_rlimits + 1, sizeof(*cj->rlimits));
+	if (!cj->rlimits)
+		return error_oom(err);
+	for (size_t i = 0; i < p->n_rlimits; i++)
+		cj->rlimits[i] = (struct jail_rlimit){ p->rlimits[i].resource, p->rlimits[i].soft, p->rlimits[i].hard };
+	cj->jail.process.rlimits = cj->rlimits;
+	cj->jail.process.n_rlimits = p->n_rlimits;
+	return 0;
+}
+
+static void translate_scheduling(const struct oci_process *p, struct container_jail *cj)
+{
+	struct jail_process *out = &cj->jail.process;
+
+	if (p->scheduler) {
+		cj->scheduler = (struct jail_scheduler){
+			.policy = p->scheduler->policy,
+			.nice = p->scheduler->nice,
+			.priority = p->scheduler->priority,
+			.flags = p->scheduler->flags,
+			.runtime = p->scheduler->runtime,
+			.deadline = p->scheduler->deadline,
+			.period = p->scheduler->period,
+		};
+		out->scheduler = &cj->scheduler;
+	}
+	if (p->io_priority) {
+		out->has_io_priority = true;
+		out->io_priority = IOPRIO_PRIO_VALUE(p->io_priority->class, p->io_priority->priority);
+	}
+}
+
+static int translate_memory_policy(const struct oci_memory_policy *policy, struct container_jail *cj, struct error *err)
+{
+	struct jail_process *out = &cj->jail.process;
+	int r;
+
+	if (!policy)
+		return 0;
+	out->has_memory_policy = true;
+	out->memory_policy_mode = policy->mode | (int)policy->flags;
+	if (!policy->nodes || !*policy->nodes)
+		return 0;
+	r = bitlist_parse(policy->nodes, cj->memory_nodes, sizeof(cj->memory_nodes) * 8, err);
+	if (r < 0)
+		return error_prefix(err, "linux.memoryPolicy.nodes");
+	out->memory_policy_nodes = cj->memory_nodes;
+	out->memory_policy_max = sizeof(cj->memory_nodes) * 8;
+	return 0;
+}
+
+static int translate_seccomp(const struct box *box, const struct oci_spec *spec, struct container_jail *cj, struct error *err)
+{
+	_cleanup_free_ char *cache = NULL;
+	int r;
+
+	if (!spec->linux_.seccomp)
+		return 0;
+	if (asprintf(&cache, "%s/.seccomp", box->root) < 0) {
+		cache = NULL;
+		return error_oom(err);
+	}
+	r = seccomp_compile_cached(cache, spec->linux_.seccomp, &cj->seccomp, err);
+	if (r < 0)
+		return error_prefix(err, "linux.seccomp");
+	cj->jail.process.seccomp = cj->seccomp;
+	return 0;
+}
+
+int translate_process(const struct box *box, const struct oci_spec *spec, const struct oci_process *p, struct container_jail *cj,
+		      struct error *err)
+{
+	struct jail_process *out = &cj->jail.process;
+	int r;
+
+	out->argv = p->args;
+	out->cwd = p->cwd;
+	out->uid = p->uid;
+	out->gid = p->gid;
+	out->groups = p->additional_gids;
+	out->n_groups = p->n_additional_gids;
+	out->has_umask = p->has_umask;
+	out->umask = p->umask;
+	out->has_caps = p->has_capabilities;
+	out->caps = p->capabilities;
+	out->no_new_privs = p->no_new_privileges;
+	out->apparmor = p->apparmor_profile && *p->apparmor_profile ? p->apparmor_profile : NULL;
+	out->selinux = p->selinux_label && *p->selinux_label ? p->selinux_label : NULL;
+	out->has_oom_score_adj = p->has_oom_score_adj;
+	out->oom_score_adj = p->oom_score_adj;
+	out->has_personality = spec->linux_.has_personality;
+	out->personality = spec->linux_.personality;
+	out->terminal = p->terminal;
+	out->console_width = (unsigned short)p->console_width;
+	out->console_height = (unsigned short)p->console_height;
+	out->new_session = true;
+	cj->env = strv_copy(p->env);
+	if (p->env && !cj->env)
+		return error_oom(err);
+	out->env = cj->env;
+	translate_scheduling(p, cj);
+	r = translate_rlimits(p, cj, err);
+	if (r == 0)
+		r = translate_memory_policy(spec->linux_.memory_policy, cj, err);
+	return r < 0 ? r : translate_seccomp(box, spec, cj, err);
+}
+
+int translate_descriptors(int preserve, struct container_jail *cj, struct error *err)
+{
+	const char *listen = getenv("LISTEN_FDS");
+	uint32_t n_listen = 0;
+
+	if (listen && (parse_u32(listen, &n_listen) < 0 || n_listen > 65536))
+		return error_set(err, EINVAL, "$LISTEN_FDS is '%s', not a small number", listen);
+	if (n_listen && (strv_addf(&cj->env, "LISTEN_FDS=%u", n_listen) < 0 || strv_add(&cj->env, "LISTEN_PID=1") < 0))
+		return error_oom(err);
+	cj->jail.process.env = cj->env;
+	cj->jail.process.preserve_fds = preserve + (int)n_listen;
+	for (int fd = 3; fd < 3 + cj->jail.process.preserve_fds; fd++) {
+		int flags = fcntl(fd, F_GETFD);
+
+		/* What we opened ourselves closes on exec; what was passed to us, cannot. */
+		if (flags < 0 || flags & FD_CLOEXEC)
+			return error_set(err, EBADF, "descriptor %d is to be passed on, but is not open", fd);
+	}
+	return 0;
+}

@@ -1,0 +1,223 @@
+#include <fcntl.h>
+#include <pwd.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fdio.h"
+#include "base/strv.h"
+#include "host/credentials.h"
+#include "jail/child.h"
+
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+/* Docker's exit statuses for a program that cannot be run. */
+#define EXIT_CANNOT_EXECUTE 126
+#define EXIT_NOT_FOUND 127
+
+static int exec_error(int code, const char *name, struct error *err)
+{
+	int r = error_sys(err, code, "cannot execute '%s'", name);
+
+	err->exit_status = code == ENOENT || code == ENOTDIR ? EXIT_NOT_FOUND : EXIT_CANNOT_EXECUTE;
+	return r;
+}
+
+static int check_program(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EACCES;
+	return faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0 ? -errno : 0;
+}
+
+/* As execvpe(3) would find it, but before the gate, so that `create` can tell. *RET is owned. */
+static int find_program(const char *name, char **env, char **ret, struct error *err)
+{
+	const char *dirs = strv_env_get(env, "PATH") ?: DEFAULT_PATH;
+	int denied = 0, r;
+
+	if (strchr(name, '/')) {
+		r = check_program(name);
+		if (r < 0)
+			return exec_error(-r, name, err);
+		*ret = strdup(name);
+		return *ret ? 0 : error_oom(err);
+	}
+	for (const char *p = dirs;; p++) {
+		_cleanup_free_ char *path = NULL;
+		size_t len = strcspn(p, ":");
+
+		if (asprintf(&path, "%.*s%s%s", (int)len, p, len ? "/" : "./", name) < 0)
+			return error_oom(err);
+		r = *name ? check_program(path) : -ENOENT;
+		if (r == 0) {
+			*ret = take_ptr(path);
+			return 0;
+		}
+		if (r == -EACCES)
+			denied = 1;
+		p += len;
+		if (!*p)
+			break;
+	}
+	if (denied)
+		return exec_error(EACCES, name, err);
+	r = error_set(err, ENOENT, "cannot execute '%s': not found in $PATH (%s)", name, dirs);
+	err->exit_status = EXIT_NOT_FOUND;
+	return r;
+}
+
+/* The home directory of UID in the box's own /etc/passwd, or "/". */
+static void add_home(struct jail_process *p, char *buf, size_t size)
+{
+	_cleanup_fclose_ FILE *f = NULL;
+	const struct passwd *entry;
+	const char *home = NULL;
+	struct stat st;
+	int fd = open("/etc/passwd", O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		f = fdopen(fd, "r");
+	if (!f)
+		safe_close(fd);
+	while (f && (entry = fgetpwent(f)))
+		if (entry->pw_uid == p->uid) {
+			home = entry->pw_dir;
+			break;
+		}
+	snprintf(buf, size, "HOME=%s", home && *home ? home : "/");
+}
+
+static int complete_environment(struct jail_process *p, struct error *err)
+{
+	char home[4096];
+	char **env;
+
+	if (strv_env_get(p->env, "HOME"))
+		return 0;
+	add_home(p, home, sizeof(home));
+	env = strv_copy(p->env);
+	if (strv_add(&env, home) < 0)
+		return error_oom(err);
+	p->env = env; /* until the end of this process */
+	return 0;
+}
+
+static int set_exec_label(const struct child *c, struct error *err)
+{
+	const struct jail_process *p = &c->jail->process;
+	char text[1024];
+	int r;
+
+	if (p->selinux) {
+		r = file_write_at(c->proc_fd, "self/attr/exec", p->selinux);
+		if (r < 0)
+			return error_sys(err, r, "cannot set the SELinux label '%s'", p->selinux);
+	}
+	if (!p->apparmor)
+		return 0;
+	if (snprintf(text, sizeof(text), "exec %s", p->apparmor) >= (int)sizeof(text))
+		return error_set(err, ENAMETOOLONG, "the AppArmor profile's name is too long");
+	r = file_write_at(c->proc_fd, "self/attr/apparmor/exec", text);
+	if (r == -ENOENT) /* before Linux 5.1 */
+		r = file_write_at(c->proc_fd, "self/attr/exec", text);
+	return r < 0 ? error_sys(err, r, "cannot set the AppArmor profile '%s' (is it loaded?)", p->apparmor) : 0;
+}
+
+static int load_listening_filter(struct child *c, struct error *err)
+{
+	return seccomp_install_and_pass(c->jail->process.seccomp, c->listener_sock, err);
+}
+
+/* Waits for `start`; from then on errors go to it. A starter that dies before it is heard leaves us waiting. */
+static int wait_at_gate(struct child *c, struct error *err)
+{
+	int sock;
+
+	do
+		sock = accept4(c->jail->gate_fd, NULL, NULL, SOCK_CLOEXEC);
+	while (sock < 0 && (errno == EINTR || errno == ECONNABORTED));
+	if (sock < 0)
+		return error_sys(err, errno, "cannot wait at the start gate");
+	c->channel = sock;
+	return 0;
+}
+
+static int announce(struct child *c, struct error *err)
+{
+	int r = child_wait_recorded(c, err);
+
+	if (r == 0)
+		r = channel_send(c->channel, CHANNEL_READY, 0, -1);
+	if (r < 0)
+		return error_sys(err, r, "cannot speak to the runtime");
+	if (c->jail->gate_fd < 0)
+		return 0;
+	close(c->channel);
+	return wait_at_gate(c, err);
+}
+
+/*
+ * The kernel makes only what is permitted and inheritable ambient. Configurations that ask for more are common (crun's own
+ * default does), and run with less everywhere.
+ */
+static int final_capabilities(const struct jail_process *p, struct error *err)
+{
+	int r = p->seccomp && !p->no_new_privs ? caps_set(&p->caps, err) : 0;
+
+	return r < 0 ? r : caps_raise_ambient(p->caps.ambient & p->caps.permitted & p->caps.inheritable, err);
+}
+
+/* The last steps, where order is everything: a filter needs CAP_SYS_ADMIN unless nothing can be gained any more. */
+static int confine(struct child *c, struct error *err)
+{
+	const struct jail_process *p = &c->jail->process;
+	const struct seccomp_program *filter = p->seccomp;
+	int r = p->confine ? p->confine(p->confine_data, err) : 0;
+
+	if (filter && seccomp_program_listens(filter))
+		filter = NULL; /* loaded already */
+	if (r == 0 && p->no_new_privs)
+		r = final_capabilities(p, err);
+	if (r == 0 && filter)
+		r = seccomp_install(filter, NULL, err);
+	if (r == 0 && !p->no_new_privs)
+		r = final_capabilities(p, err);
+	return r;
+}
+
+int child_launch(struct child *c, struct error *err)
+{
+	struct jail_process *p = &c->jail->process;
+	_cleanup_free_ char *program = NULL;
+	int r = 0;
+
+	if (!p->main) {
+		r = complete_environment(p, err);
+		if (r == 0)
+			r = find_program(p->argv[0], p->env, &program, err);
+	}
+	if (r == 0)
+		r = set_exec_label(c, err);
+	if (r == 0 && p->seccomp && seccomp_program_listens(p->seccomp))
+		r = load_listening_filter(c, err);
+	if (r == 0)
+		r = announce(c, err);
+	if (r == 0 && c->jail->callbacks.start)
+		r = c->jail->callbacks.start(c->outer_pid, c->jail->callback_data, err);
+	if (r == 0)
+		r = confine(c, err);
+	if (r < 0)
+		return r;
+	if (p->main) {
+		close(c->channel);
+		_exit(p->main(p->main_data));
+	}
+	execve(program, p->argv, p->env);
+	return exec_error(errno, program, err);
+}
