@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/strv.h"
+#include "base/utf8.h"
 
 #define JSON_MAX_DEPTH 64
 
@@ -24,8 +25,11 @@ int json_parse(const char *data, size_t len, struct json_object **ret, struct er
 		return error_oom(err);
 	if (len > INT_MAX - 1)
 		return error_set(err, EFBIG, "JSON text of %zu bytes is too large", len);
+	end = utf8_valid(data, len); /* json-c's own check lets overlong forms and surrogates pass */
+	if (end < len)
+		return error_set(err, EINVAL, "invalid JSON at byte %zu: not UTF-8", end);
 	/* Without the last flag json-c 0.16 refuses even white space after the end; we look at the rest ourselves. */
-	json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8 | JSON_TOKENER_ALLOW_TRAILING_CHARS);
+	json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS);
 	obj = json_tokener_parse_ex(tok, data, (int)len);
 	e = json_tokener_get_error(tok);
 	end = json_tokener_get_parse_end(tok);

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/json.h"
+#include "base/utf8.h"
 
 static int parses(const char *s)
 {
@@ -59,9 +60,26 @@ static void getters(void **state)
 	assert_int_equal(json_get_i64(o, "", "big", INT64_MIN, INT64_MAX, &i, &err), -ERANGE);
 }
 
+static void utf8(void **state)
+{
+	static const char *const good[] = { "", "plain ascii, long enough for words", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80",
+					    "\xed\x9f\xbf", "\xee\x80\x80", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf",
+					    "seven by\xc3\xa9 the word" };
+	static const char *const bad[] = { "\x80", "\xc0\x80", "\xc1\xbf", "\xc2", "\xc2\x41", "\xe0\x9f\xbf", "\xe0\xa0",
+					   "\xed\xa0\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
+					   "\xff", "\xe2\x82\x41", "\xf0\x90\x80" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+		assert_int_equal(utf8_valid(good[i], strlen(good[i])), strlen(good[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(utf8_valid(bad[i], strlen(bad[i])), 0);
+	assert_int_equal(utf8_valid("twelve bytes\xff", 13), 12);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(strict), cmocka_unit_test(deep), cmocka_unit_test(getters) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(strict), cmocka_unit_test(deep), cmocka_unit_test(getters),
+					       cmocka_unit_test(utf8) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
