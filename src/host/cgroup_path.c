@@ -120,9 +120,9 @@ int cgroup_path_unit(const char *path, const char *id, bool user, struct cgroup_
 				 "digits and :-_.\\@ do)",
 				 (int)prefix_len, prefix, name);
 	if (ends_with(name, ".slice"))
-		n = asprintf(&u.name, "%s", name);
-	else
-		n = asprintf(&u.name, "%.*s%s%s.scope", (int)prefix_len, prefix, prefix_len ? "-" : "", name);
+		return error_set(err, EINVAL, "linux.cgroupsPath: '%s' would be a slice, but a box runs in a scope",
+				 name);
+	n = asprintf(&u.name, "%.*s%s%s.scope", (int)prefix_len, prefix, prefix_len ? "-" : "", name);
 	if (n < 0) {
 		u.name = NULL;
 		return error_oom(err);

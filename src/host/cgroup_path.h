@@ -23,8 +23,8 @@ struct cgroup_unit {
 };
 
 /*
- * The systemd manager's "slice:prefix:name" (PATH NULL or "": the default slice, "ringwall", ID). A name that ends in
- * ".slice" is a unit by itself. USER: the default slice of a user's systemd.
+ * The systemd manager's "slice:prefix:name" (PATH NULL or "": the default slice, "ringwall", ID). USER: the default
+ * slice of a user's systemd.
  */
 int cgroup_path_unit(const char *path, const char *id, bool user, struct cgroup_unit *ret, struct error *err);
 void cgroup_unit_free(struct cgroup_unit *unit);

@@ -200,6 +200,17 @@ static struct json_object *question_new(const struct cgroup *cg, struct json_obj
 	return take_ptr(o);
 }
 
+/* v2's device filter is a program beside systemd's; on v1 the two share the group's files. */
+static int device_properties(const struct cgroup_resources *r, bool v2, struct json_object *list, struct error *err)
+{
+	_cleanup_free_ char *proc_devices = NULL;
+
+	if (v2)
+		return 0;
+	proc_devices = cgroup_proc_devices();
+	return proc_devices ? cgroup_systemd_devices(r, proc_devices, list, err) : error_oom(err);
+}
+
 static int scope_properties(const struct cgroup_request *request, const struct cgroup_unit *unit, bool v2,
 			    struct json_object *list, struct error *err)
 {
@@ -224,6 +235,8 @@ static int scope_properties(const struct cgroup_request *request, const struct c
 					    json_object_new_boolean(true), err);
 	if (r == 0 && request->resources)
 		r = cgroup_systemd_limits(request->resources, v2, list, err);
+	if (r == 0 && request->resources && !request->rootless)
+		r = device_properties(request->resources, v2, list, err);
 	if (r == 0)
 		r = cgroup_systemd_annotations(request->annotations, request->n_annotations, list, err);
 	return r;
@@ -301,6 +314,8 @@ int cgroup_systemd_update(struct cgroup *cg, const struct cgroup_resources *r, s
 	if (!list)
 		return error_oom(err);
 	e = cgroup_systemd_limits(r, !cg->n_v1, list, err);
+	if (e == 0 && r->devices.n && !cg->rootless)
+		e = device_properties(r, !cg->n_v1, list, err);
 	if (e < 0 || json_object_array_length(list) == 0)
 		return e;
 	return ask(cg, "set", take_ptr(list), err);

@@ -14,6 +14,14 @@
 int cgroup_systemd_limits(const struct cgroup_resources *r, bool v2, struct json_object *properties, struct error *err);
 
 /*
+ * The device rules, for a v1 host: DevicePolicy and DeviceAllow. PROC_DEVICES is the text of /proc/devices, which
+ * cgroup_proc_devices() reads (owned; NULL: out of memory).
+ */
+int cgroup_systemd_devices(const struct cgroup_resources *r, const char *proc_devices, struct json_object *properties,
+			   struct error *err);
+char *cgroup_proc_devices(void);
+
+/*
  * The annotations org.systemd.property.NAME: VALUE in GVariant's text form (true, 'text', uint64 5, ['a', 'b']). A NAME
  * that ends in "Sec" has its value in seconds and becomes NAMEUSec, as in runc.
  */

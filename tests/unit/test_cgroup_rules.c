@@ -56,8 +56,9 @@ static void test_path_unit(void **state)
 {
 	struct cgroup_unit u = {0};
 	struct error err = ERROR_INIT;
-	static const char *const bad[] = {
-	    "/a/b", "a:b", "a.slice:b:c:d", "a.slice:b:", "a:b:c", "a.slice:b/c:d", "a.slice:b:c d"};
+	static const char *const bad[] = {"/a/b",	   "a:b",	   "a.slice:b:c:d",
+					  "a.slice:b:",	   "a:b:c",	   "a.slice:b:c.slice",
+					  "a.slice:b/c:d", "a.slice:b:c d"};
 
 	assert_int_equal(cgroup_path_unit(NULL, "id", false, &u, &err), 0);
 	assert_string_equal(u.slice, "system.slice");
@@ -70,9 +71,6 @@ static void test_path_unit(void **state)
 	assert_int_equal(cgroup_path_unit("machine.slice::x", "id", true, &u, &err), 0);
 	assert_string_equal(u.slice, "machine.slice");
 	assert_string_equal(u.name, "x.scope");
-	cgroup_unit_free(&u);
-	assert_int_equal(cgroup_path_unit("machine.slice::x.slice", "id", true, &u, &err), 0);
-	assert_string_equal(u.name, "x.slice");
 	cgroup_unit_free(&u);
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_int_equal(cgroup_path_unit(bad[i], "id", false, &u, &err), -EINVAL);
@@ -448,6 +446,32 @@ static void test_systemd_limits(void **state)
 	assert_int_equal(cgroup_systemd_limits(&r, true, bad, &err), -EINVAL);
 	r.cpu.cpus = (char *)"0-";
 	assert_int_equal(cgroup_systemd_limits(&r, true, bad, &err), -EINVAL);
+}
+
+static void test_systemd_devices(void **state)
+{
+	struct device_rule v[] = {{false, 'a', -1, -1, true, true, true},
+				  {true, 'b', 8, 0, true, false, false},
+				  {true, 'b', 253, -1, true, true, false}};
+	struct cgroup_resources r = {.devices = {v, 3}};
+	_cleanup_json_ struct json_object *list = json_object_new_array(), *all = json_object_new_array();
+	const char *text;
+
+	assert_int_equal(cgroup_systemd_devices(&r,
+						"Character devices:\n  1 mem\n136 pts\n253 other\n\n"
+						"Block devices:\n  8 sd\n253 device-mapper\n",
+						list, NULL),
+			 0);
+	text = json_object_to_json_string_ext(list, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+	assert_non_null(strstr(text, "{\"name\":\"DevicePolicy\",\"type\":\"s\",\"value\":\"strict\"}"));
+	assert_non_null(strstr(text, "[\"/dev/block/8:0\",\"r\"]"));
+	assert_non_null(strstr(text, "[\"block-device-mapper\",\"rw\"]"));
+	assert_non_null(strstr(text, "[\"char-pts\",\"rwm\"]"));
+	assert_non_null(strstr(text, "[\"char-*\",\"m\"]"));
+	v[0].allow = true;
+	r.devices.n = 1;
+	assert_int_equal(cgroup_systemd_devices(&r, "", all, NULL), 0);
+	assert_json(all, "[{\"name\":\"DevicePolicy\",\"type\":\"s\",\"value\":\"auto\"}]");
 }
 
 int main(void)
