@@ -490,6 +490,7 @@ int main(void)
 	    cmocka_unit_test(test_device_program_limit),
 	    cmocka_unit_test(test_systemd_annotations),
 	    cmocka_unit_test(test_systemd_limits),
+	    cmocka_unit_test(test_systemd_devices),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
