@@ -175,7 +175,7 @@ static void run_hooks(const struct box *box, const struct oci_hooks *hooks, cons
 	_cleanup_json_ struct json_object *state = NULL;
 
 	if (box_state_json(box, status, &state, NULL) == 0)
-		oci_hooks_run_all(hooks, kind, json_object_to_json_string_ext(state, JSON_C_TO_STRING_PLAIN));
+		oci_hooks_run_all(hooks, kind, json_object_to_json_string_ext(state, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 }
 
 static void run_poststart(const struct box *box)

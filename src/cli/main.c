@@ -169,5 +169,5 @@ int main(int argc, char **argv)
 	if (r >= 0)
 		return r;
 	cli_log_error(&cli, &err);
-	return EXIT_RINGWALL_FAILED;
+	return err.exit_status ? err.exit_status : EXIT_RINGWALL_FAILED;
 }

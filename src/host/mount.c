@@ -32,14 +32,23 @@ static int fs_error(int fs_fd, int code, const char *type, const char *option, s
 			 option ? option : "", option ? "'" : "", *log ? " (" : "", log, *log ? ")" : "");
 }
 
-/* The next option of a comma-separated list, cut off in place; NULL after the last. */
+/* The next option of a comma-separated list, cut off in place; NULL after the last. A value in quotes loses them. */
 static char *next_option(char **p)
 {
-	char *option = *p;
+	char *option = *p, *quote, *end;
 
 	if (!option)
 		return NULL;
 	*p = strchr(option, ',');
+	quote = strstr(option, "=\"");
+	if (quote && (!*p || quote < *p)) {
+		end = strchr(quote + 2, '"');
+		if (end) {
+			*p = strchr(end, ',');
+			memmove(quote + 1, quote + 2, (size_t)(end - quote - 2));
+			end[-1] = 0;
+		}
+	}
 	if (*p)
 		*(*p)++ = 0;
 	return option;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/fdio.h"
+#include "host/lsm.h"
 #include "host/path.h"
 
 /* Waits for the caller's next CHANNEL_GO. A caller that died leaves nothing to go on for. */
@@ -130,6 +131,24 @@ static int use_root(struct child *c, struct error *err)
 	return child_open_terminal(c, err);
 }
 
+/* While /proc is still the host's own. */
+static int open_labels(struct child *c, struct error *err)
+{
+	const struct jail_process *p = &c->jail->process;
+
+	if (p->apparmor) {
+		c->apparmor_fd = lsm_open(LSM_APPARMOR_EXEC, err);
+		if (c->apparmor_fd < 0)
+			return c->apparmor_fd;
+	}
+	if (p->selinux) {
+		c->selinux_fd = lsm_open(LSM_SELINUX_EXEC, err);
+		if (c->selinux_fd < 0)
+			return c->selinux_fd;
+	}
+	return 0;
+}
+
 static int prepare(struct child *c, struct error *err)
 {
 	const struct jail *jail = c->jail;
@@ -137,6 +156,8 @@ static int prepare(struct child *c, struct error *err)
 	int r;
 
 	r = set_oom_score(c, err);
+	if (r == 0)
+		r = open_labels(c, err);
 	if (r == 0 && jail->new_namespaces & CLONE_NEWUSER)
 		r = child_wait_recorded(c, err); /* the ids are mapped then */
 	if (r == 0)

@@ -12,6 +12,7 @@ struct child {
 	int proc_fd;     /* the caller's procfs, verified */
 	int root_fd;     /* the root of our file system: before the switch the mount that will be it */
 	int terminal;    /* slave side, -1 */
+	int apparmor_fd, selinux_fd; /* where the labels of the next program are written, -1 */
 	int listener_sock; /* takes the seccomp listener, -1 */
 	bool entered;    /* the namespaces that exist are entered */
 	struct cgroup_hierarchies hierarchies; /* for a view of the control groups; empty when none is wanted */

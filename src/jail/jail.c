@@ -104,6 +104,8 @@ _noreturn_ static void run_child(struct spawn *s, bool entered)
 		.proc_fd = s->proc_fd,
 		.root_fd = -1,
 		.terminal = -1,
+		.apparmor_fd = -1,
+		.selinux_fd = -1,
 		.listener_sock = s->listener[1],
 		.entered = entered,
 	};

@@ -5,9 +5,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/fdio.h"
 #include "base/strv.h"
 #include "host/credentials.h"
+#include "host/lsm.h"
 #include "jail/child.h"
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -108,25 +108,15 @@ static int complete_environment(struct jail_process *p, struct error *err)
 	return 0;
 }
 
-static int set_exec_label(const struct child *c, struct error *err)
+static int set_exec_labels(const struct child *c, struct error *err)
 {
-	const struct jail_process *p = &c->jail->process;
-	char text[1024];
-	int r;
+	int r = 0;
 
-	if (p->selinux) {
-		r = file_write_at(c->proc_fd, "self/attr/exec", p->selinux);
-		if (r < 0)
-			return error_sys(err, r, "cannot set the SELinux label '%s'", p->selinux);
-	}
-	if (!p->apparmor)
-		return 0;
-	if (snprintf(text, sizeof(text), "exec %s", p->apparmor) >= (int)sizeof(text))
-		return error_set(err, ENAMETOOLONG, "the AppArmor profile's name is too long");
-	r = file_write_at(c->proc_fd, "self/attr/apparmor/exec", text);
-	if (r == -ENOENT) /* before Linux 5.1 */
-		r = file_write_at(c->proc_fd, "self/attr/exec", text);
-	return r < 0 ? error_sys(err, r, "cannot set the AppArmor profile '%s' (is it loaded?)", p->apparmor) : 0;
+	if (c->selinux_fd >= 0)
+		r = lsm_set(c->selinux_fd, LSM_SELINUX_EXEC, c->jail->process.selinux, err);
+	if (r == 0 && c->apparmor_fd >= 0)
+		r = lsm_set(c->apparmor_fd, LSM_APPARMOR_EXEC, c->jail->process.apparmor, err);
+	return r;
 }
 
 static int load_listening_filter(struct child *c, struct error *err)
@@ -203,7 +193,7 @@ int child_launch(struct child *c, struct error *err)
 			r = find_program(p->argv[0], p->env, &program, err);
 	}
 	if (r == 0)
-		r = set_exec_label(c, err);
+		r = set_exec_labels(c, err);
 	if (r == 0 && p->seccomp && seccomp_program_listens(p->seccomp))
 		r = load_listening_filter(c, err);
 	if (r == 0)

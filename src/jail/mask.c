@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "host/lsm.h"
 #include "host/mount.h"
 #include "host/path.h"
 
@@ -41,8 +42,10 @@ static int clone_directory(struct masks *m, const char *label, struct error *err
 	_cleanup_free_ char *data = NULL;
 
 	if (m->directory_fd < 0) {
-		if (label && asprintf(&data, "size=0k,nr_inodes=1,context=\"%s\"", label) < 0)
-			return error_oom(err);
+		int r = label ? lsm_mount_data("size=0k,nr_inodes=1", label, &data, err) : 0;
+
+		if (r < 0)
+			return r;
 		m->directory_fd = mount_new("tmpfs", "tmpfs", data ? data : "size=0k,nr_inodes=1", MS_RDONLY,
 					    MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, err);
 		if (m->directory_fd < 0)

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "host/copy_tree.h"
+#include "host/lsm.h"
 #include "host/mount.h"
 #include "host/path.h"
 #include "host/userns.h"
@@ -266,22 +267,19 @@ static int tmpfs_data(const struct jail_mount *m, int target, bool existed, char
 	return 0;
 }
 
-static int add_label(const char *label, char **data, struct error *err)
+static int add_label(const struct jail *jail, const char *type, char **data, struct error *err)
 {
 	char *labelled;
+	int r;
 
-	if (!label)
+	if (!jail->mount_label || !lsm_mount_takes_context(type))
 		return 0;
-	if (asprintf(&labelled, "%s%scontext=\"%s\"", *data ? *data : "", *data && **data ? "," : "", label) < 0)
-		return error_oom(err);
+	r = lsm_mount_data(*data, jail->mount_label, &labelled, err);
+	if (r < 0)
+		return r;
 	free(*data);
 	*data = labelled;
 	return 0;
-}
-
-static bool takes_label(const char *type)
-{
-	return strcmp(type, "proc") != 0 && strcmp(type, "sysfs") != 0;
 }
 
 /* What a box without the privilege to mount it anew may see of the host's instead, as crun has it; NULL: nothing. */
@@ -346,8 +344,8 @@ static int mount_filesystem(const struct child *c, const struct jail_mount *m, s
 		r = tmpfs_data(m, target, existed, &data, err);
 	else if (m->options.data && !(data = strdup(m->options.data)))
 		r = error_oom(err);
-	if (r == 0 && takes_label(m->type))
-		r = add_label(c->jail->mount_label, &data, err);
+	if (r == 0)
+		r = add_label(c->jail, m->type, &data, err);
 	if (r < 0)
 		return r;
 	if (!mount_new_takes(data)) {

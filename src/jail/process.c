@@ -103,12 +103,13 @@ static void keep_available(struct cap_sets *want)
 
 	if (caps_get(&have) < 0)
 		return;
-	missing = (want->permitted | want->effective) & ~have.permitted;
+	missing = (want->permitted | want->effective | want->inheritable) & ~have.permitted;
 	for (unsigned cap = 0; cap < 64; cap++)
 		if (missing & 1ull << cap)
 			log_warn("%s is asked for, but not available to this process", cap_to_string(cap) ?: "a capability");
 	want->permitted &= have.permitted;
 	want->effective &= have.permitted;
+	want->inheritable &= have.permitted;
 	want->ambient &= have.permitted;
 }
 

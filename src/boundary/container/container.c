@@ -4,6 +4,8 @@
 #include <signal.h>
 #include <sys/syscall.h>
 
+#include "host/cgroup_stats.h"
+
 #define KILL_TIMEOUT_MS 10000
 #define FREEZE_TIMEOUT_MS 10000
 
@@ -81,6 +83,20 @@ static int container_update(struct box *box, const struct cgroup_resources *reso
 	return r < 0 ? r : cgroup_update(cgroup, resources, err);
 }
 
+static int container_stats(struct box *box, struct json_object **ret, struct error *err)
+{
+	_cleanup_cgroup_stats_ struct cgroup_stats stats = { 0 };
+	_cleanup_cgroup_ struct cgroup *cgroup = NULL;
+	int r = need_cgroup(box, "read statistics of", &cgroup, err);
+
+	if (r == 0)
+		r = cgroup_stats_read(cgroup, &stats, err);
+	if (r < 0)
+		return r;
+	*ret = cgroup_stats_to_json(&stats);
+	return *ret ? 0 : error_oom(err);
+}
+
 static int container_pids(struct box *box, pid_t **ret, size_t *ret_n, struct error *err)
 {
 	_cleanup_cgroup_ struct cgroup *cgroup = NULL;
@@ -142,6 +158,7 @@ const struct boundary_ops container_boundary = {
 	.resume = container_resume,
 	.paused = container_paused,
 	.update = container_update,
+	.stats = container_stats,
 	.pids = container_pids,
 	.destroy = container_destroy,
 };

@@ -27,7 +27,7 @@ static int state_text(struct making *m, pid_t pid, enum box_status status, struc
 	r = box_state_json(m->box, status, ret_owner, err);
 	if (r < 0)
 		return r;
-	*ret = json_object_to_json_string_ext(*ret_owner, JSON_C_TO_STRING_PLAIN);
+	*ret = json_object_to_json_string_ext(*ret_owner, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
 	return *ret ? 0 : error_oom(err);
 }
 

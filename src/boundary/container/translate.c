@@ -9,6 +9,7 @@
 #include "base/bitlist.h"
 #include "base/parse.h"
 #include "base/strv.h"
+#include "host/lsm.h"
 #include "host/namespaces.h"
 
 void container_jail_free(struct container_jail *cj)
@@ -232,7 +233,7 @@ int translate_world(const struct box *box, const struct oci_spec *spec, const st
 	jail->no_pivot = options->no_pivot;
 	jail->masked_paths = l->masked_paths;
 	jail->readonly_paths = l->readonly_paths;
-	jail->mount_label = l->mount_label;
+	jail->mount_label = l->mount_label && *l->mount_label ? l->mount_label : NULL;
 	jail->hostname = spec->hostname;
 	jail->domainname = spec->domainname;
 	return 0;
@@ -329,6 +330,8 @@ int translate_process(const struct box *box, const struct oci_spec *spec, const 
 	out->caps = p->capabilities;
 	out->no_new_privs = p->no_new_privileges;
 	out->apparmor = p->apparmor_profile && *p->apparmor_profile ? p->apparmor_profile : NULL;
+	if (out->apparmor && strcmp(out->apparmor, "unconfined") == 0 && !lsm_apparmor_enabled())
+		out->apparmor = NULL; /* is what every process here is */
 	out->selinux = p->selinux_label && *p->selinux_label ? p->selinux_label : NULL;
 	out->has_oom_score_adj = p->has_oom_score_adj;
 	out->oom_score_adj = p->oom_score_adj;
@@ -343,7 +346,9 @@ int translate_process(const struct box *box, const struct oci_spec *spec, const 
 		return error_oom(err);
 	out->env = cj->env;
 	translate_scheduling(p, cj);
-	r = translate_rlimits(p, cj, err);
+	r = lsm_check(out->apparmor, out->selinux, spec->linux_.mount_label, err);
+	if (r == 0)
+		r = translate_rlimits(p, cj, err);
 	if (r == 0)
 		r = translate_memory_policy(spec->linux_.memory_policy, cj, err);
 	return r < 0 ? r : translate_seccomp(box, spec, cj, err);
