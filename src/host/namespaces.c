@@ -1,9 +1,13 @@
 #include "host/namespaces.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+
+#include "base/parse.h"
 
 #define NSIO 0xb7
 #define NS_GET_NSTYPE _IO(NSIO, 0x3)
@@ -69,4 +73,36 @@ int namespace_shared_with(pid_t pid, int type)
 	if (stat(path, &other) < 0)
 		return -errno;
 	return own.st_dev == other.st_dev && own.st_ino == other.st_ino;
+}
+
+int namespace_members(pid_t pid, int type, pid_t **ret, size_t *ret_n, struct error *err)
+{
+	_cleanup_closedir_ DIR *dir = opendir("/proc");
+	_cleanup_free_ pid_t *pids = NULL;
+	struct stat wanted, st;
+	struct dirent *e;
+	char path[64];
+	size_t n = 0;
+
+	proc_path(path, sizeof(path), pid, type);
+	if (!dir || stat(path, &wanted) < 0)
+		return error_sys(err, errno, "cannot inspect '%s'", path);
+	while ((e = readdir(dir))) {
+		uint32_t number;
+		pid_t *more;
+
+		if (parse_u32(e->d_name, &number) < 0)
+			continue;
+		proc_path(path, sizeof(path), (pid_t)number, type);
+		if (stat(path, &st) < 0 || st.st_dev != wanted.st_dev || st.st_ino != wanted.st_ino)
+			continue;
+		more = reallocarray(pids, n + 1, sizeof(*pids));
+		if (!more)
+			return error_oom(err);
+		pids = more;
+		pids[n++] = (pid_t)number;
+	}
+	*ret = take_ptr(pids);
+	*ret_n = n;
+	return 0;
 }

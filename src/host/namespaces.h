@@ -32,3 +32,6 @@ int namespace_open_pid(pid_t pid, int type, struct error *err);
 
 /* Whether process PID is in our own namespace of TYPE: 1, 0 or a negative errno. */
 int namespace_shared_with(pid_t pid, int type);
+
+/* Host pids of all processes in the namespace of TYPE that process PID is in. *RET is owned by the caller. */
+int namespace_members(pid_t pid, int type, pid_t **ret, size_t *ret_n, struct error *err);

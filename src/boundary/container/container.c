@@ -18,19 +18,36 @@ static int container_start(struct box *box, struct error *err)
 	return r;
 }
 
-static int container_signal(struct box *box, int signal, bool all, struct error *err)
+static int container_pids(struct box *box, pid_t **ret, size_t *ret_n, struct error *err);
+
+static int signal_members(struct box *box, int signal, struct error *err)
+{
+	_cleanup_free_ pid_t *pids = NULL;
+	size_t n;
+	int r = container_pids(box, &pids, &n, err);
+
+	for (size_t i = 0; r == 0 && i < n; i++)
+		if (kill(pids[i], signal) < 0 && errno != ESRCH)
+			r = error_sys(err, errno, "cannot send signal %d to process %d", signal, (int)pids[i]);
+	return r;
+}
+
+static int signal_all(struct box *box, int signal, struct error *err)
 {
 	_cleanup_cgroup_ struct cgroup *cgroup = NULL;
-	_cleanup_close_ int pidfd = -1;
-	int r;
+	int r = container_cgroup(box, &cgroup, err);
 
-	if (all) {
-		r = container_cgroup(box, &cgroup, err);
-		if (r < 0)
-			return r;
-		if (cgroup_exists(cgroup))
-			return cgroup_kill(cgroup, signal, err);
-	}
+	if (r < 0)
+		return r;
+	return cgroup_exists(cgroup) ? cgroup_kill(cgroup, signal, err) : signal_members(box, signal, err);
+}
+
+static int container_signal(struct box *box, int signal, bool all, struct error *err)
+{
+	_cleanup_close_ int pidfd = -1;
+
+	if (all)
+		return signal_all(box, signal, err);
 	pidfd = box_pidfd(box, err);
 	if (pidfd < 0)
 		return pidfd;
@@ -100,9 +117,17 @@ static int container_stats(struct box *box, struct json_object **ret, struct err
 static int container_pids(struct box *box, pid_t **ret, size_t *ret_n, struct error *err)
 {
 	_cleanup_cgroup_ struct cgroup *cgroup = NULL;
-	int r = need_cgroup(box, "list the processes of", &cgroup, err);
+	int r = container_cgroup(box, &cgroup, err);
 
-	return r < 0 ? r : cgroup_pids(cgroup, ret, ret_n, err);
+	if (r < 0)
+		return r;
+	if (cgroup_exists(cgroup))
+		return cgroup_pids(cgroup, ret, ret_n, err);
+	if (!container_owns_pids(box))
+		return error_set(err, ENOTSUP,
+				 "cannot tell the processes of container '%s': it has neither a control group nor a pid namespace",
+				 box->id);
+	return namespace_members(box->pid, CLONE_NEWPID, ret, ret_n, err);
 }
 
 /* Kills the first process and waits until it is gone, and with it all others of its pid namespace. */

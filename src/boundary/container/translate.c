@@ -49,20 +49,26 @@ static int own_maps(struct container_jail *cj)
 	return 0;
 }
 
-static int join_namespace(struct jail *jail, const struct oci_namespace *ns, struct error *err)
+/* Where we are already need not be entered, and may not be: our own user namespace, or any once another one is entered. */
+static bool is_own(int fd, int type)
 {
 	struct stat own, other;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/ns/%s", namespace_kind_of(type)->proc);
+	return stat(path, &own) == 0 && fstat(fd, &other) == 0 && own.st_ino == other.st_ino && own.st_dev == other.st_dev;
+}
+
+static int join_namespace(struct jail *jail, const struct oci_namespace *ns, struct error *err)
+{
 	int fd = namespace_open(ns->path, ns->type, err);
 
 	if (fd < 0)
 		return fd;
-	/* Our own user namespace cannot be entered again, and need not be. */
-	if (ns->type == CLONE_NEWUSER && stat("/proc/self/ns/user", &own) == 0 && fstat(fd, &other) == 0 &&
-	    own.st_ino == other.st_ino && own.st_dev == other.st_dev) {
+	if (is_own(fd, ns->type))
 		close(fd);
-		return 0;
-	}
-	jail->joins[jail->n_joins++] = (struct jail_join){ ns->type, fd };
+	else
+		jail->joins[jail->n_joins++] = (struct jail_join){ ns->type, fd };
 	return 0;
 }
 
