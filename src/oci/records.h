@@ -13,9 +13,9 @@ extern const struct json_record oci_seccomp_record;   /* struct seccomp_policy *
 extern const struct json_record oci_vm_record;        /* struct oci_vm */
 extern const struct json_record oci_id_map_record;    /* struct id_map */
 
-/* The names the specification gives to seccomp's parts, for `features`. */
+/* The names the specification gives, for `features`. */
 extern const struct json_names oci_seccomp_acts, oci_seccomp_ops, oci_seccomp_archs, oci_seccomp_flags;
-extern const struct json_names oci_namespace_types;
+extern const struct json_names oci_namespace_types, oci_memory_modes, oci_memory_flags;
 
 /* Refuses more maps than the kernel takes, and ones that overlap. KEY names the list for the message. */
 int oci_id_maps_check(const struct json_place *at, const char *key, const struct id_maps *maps);

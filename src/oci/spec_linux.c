@@ -250,20 +250,20 @@ static const struct json_name mode_names[] = {
 	{ "MPOL_PREFERRED_MANY", MPOL_PREFERRED_MANY },
 	{ "MPOL_WEIGHTED_INTERLEAVE", MPOL_WEIGHTED_INTERLEAVE_ABI },
 };
-static const struct json_names modes = JSON_NAMES(mode_names);
+const struct json_names oci_memory_modes = JSON_NAMES(mode_names);
 
 static const struct json_name mode_flag_names[] = {
 	{ "MPOL_F_NUMA_BALANCING", MPOL_F_NUMA_BALANCING },
 	{ "MPOL_F_RELATIVE_NODES", MPOL_F_RELATIVE_NODES },
 	{ "MPOL_F_STATIC_NODES", MPOL_F_STATIC_NODES },
 };
-static const struct json_names mode_flags = JSON_NAMES(mode_flag_names);
+const struct json_names oci_memory_flags = JSON_NAMES(mode_flag_names);
 
 /* The combinations that set_mempolicy(2) refuses with a bare EINVAL. */
 static int check_memory_policy(const struct json_place *at, void *record)
 {
 	const struct oci_memory_policy *p = record;
-	const char *mode = json_value_name(&modes, p->mode);
+	const char *mode = json_value_name(&oci_memory_modes, p->mode);
 	unsigned long bits[NODES_MAX / (8 * sizeof(long))];
 	bool nodes = p->nodes && *p->nodes;
 	struct error err = ERROR_INIT;
@@ -286,9 +286,9 @@ static int check_memory_policy(const struct json_place *at, void *record)
 
 #define M(member) JSON_AT(struct oci_memory_policy, member)
 static const struct json_field memory_policy_fields[] = {
-	{ "mode", JSON_ENUM, M(mode), .required = true, .names = &modes },
+	{ "mode", JSON_ENUM, M(mode), .required = true, .names = &oci_memory_modes },
 	{ "nodes", JSON_STRING, M(nodes) },
-	{ "flags", JSON_FLAGS, M(flags), .names = &mode_flags },
+	{ "flags", JSON_FLAGS, M(flags), .names = &oci_memory_flags },
 };
 
 static const struct json_record memory_policy = { sizeof(struct oci_memory_policy), JSON_FIELDS(memory_policy_fields),
