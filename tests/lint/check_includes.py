@@ -20,14 +20,15 @@ LAYERS = {
     "base": {"base"},
     "host": BELOW,
     "jail": BELOW | {"jail"},
+    "opt": {"base", "opt"},
     "oci": BELOW | {"oci"},
-    "image": BELOW | {"image"},
+    "image": BELOW | {"image", "opt"},
     "wasm": {"base", "wasm"},
     "cpu": BELOW | {"cpu"},
     "device": BELOW | {"device"},
     "machine": BELOW | {"machine", "cpu", "device"},
     "boundary": BELOW | {"jail", "oci", "image", "machine", "cpu", "device", "wasm", "boundary"},
-    "cli": BELOW | {"jail", "oci", "image", "machine", "cpu", "device", "wasm", "cli"},
+    "cli": BELOW | {"jail", "oci", "image", "machine", "cpu", "device", "wasm", "opt", "cli"},
 }
 GRAB_BAGS = re.compile(r"^(utils?|helpers?|misc|common|stuff)\.[ch]$")
 # What only src/cli and the programs' own main files may do.
