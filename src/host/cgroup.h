@@ -94,15 +94,17 @@ struct cgroup_entry {
 	int clone_fd;			 /* the v2 group for clone3's CLONE_INTO_CGROUP, or -1 */
 	int fds[CGROUP_HIERARCHIES_MAX]; /* v1 "tasks" files, open for writing */
 	size_t n;
+	int hold_fd;	/* systemd's side, which keeps a new scope alive until the box's process is in it */
+	pid_t hold_pid; /* 0: none */
 };
 
-#define CGROUP_ENTRY_INIT ((struct cgroup_entry){.clone_fd = -1})
+#define CGROUP_ENTRY_INIT ((struct cgroup_entry){.clone_fd = -1, .hold_fd = -1})
 
 /*
  * Opens what a process needs to get into the group, or into its descendant SUB (crun's `exec --cgroup`; NULL: the group
  * itself; a missing one is refused). Without a group: an empty entry.
  */
-int cgroup_entry_open(const struct cgroup *cg, const char *sub, struct cgroup_entry *ret, struct error *err);
+int cgroup_entry_open(struct cgroup *cg, const char *sub, struct cgroup_entry *ret, struct error *err);
 
 /*
  * When clone3() said EBUSY (or EOPNOTSUPP): the box gave its v2 group children with domain controllers, so no process
@@ -120,7 +122,7 @@ int cgroup_entry_join(const struct cgroup_entry *entry, bool cloned);
 /* From outside: puts process PID (all its threads) in, when it cannot do so by itself. */
 int cgroup_attach(const struct cgroup *cg, pid_t pid, struct error *err);
 
-/* Also tells systemd's side that the box's process is inside: call it in the parent, after the child joined. */
+/* Call it in the parent after the child joined: it also lets go what kept a new systemd scope alive. */
 void cgroup_entry_close(struct cgroup_entry *entry);
 
 /* ---- limits ---- */

@@ -16,6 +16,7 @@ void cgroup_entry_close(struct cgroup_entry *entry)
 	for (size_t i = 0; i < entry->n; i++)
 		safe_close(entry->fds[i]);
 	entry->n = 0;
+	cgroup_systemd_release(&entry->hold_fd, &entry->hold_pid);
 }
 
 /* A descendant's path from the group's own: "" or "/sub". NULL: no memory. */
@@ -40,7 +41,7 @@ static int open_missing(int e, const char *path, const char *sub, struct error *
 	return error_sys(err, e, "cannot open control group '%s'", path);
 }
 
-int cgroup_entry_open(const struct cgroup *cg, const char *sub, struct cgroup_entry *ret, struct error *err)
+int cgroup_entry_open(struct cgroup *cg, const char *sub, struct cgroup_entry *ret, struct error *err)
 {
 	_cleanup_cgroup_entry_ struct cgroup_entry entry = CGROUP_ENTRY_INIT;
 	_cleanup_free_ char *below = sub_path(sub);
@@ -68,6 +69,9 @@ int cgroup_entry_open(const struct cgroup *cg, const char *sub, struct cgroup_en
 			return open_missing(errno, path, below, err);
 		entry.n++;
 	}
+	entry.hold_fd = take_fd(&cg->hold_fd);
+	entry.hold_pid = cg->hold_pid;
+	cg->hold_pid = 0;
 	*ret = entry;
 	entry = CGROUP_ENTRY_INIT;
 	return 0;

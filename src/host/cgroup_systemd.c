@@ -10,9 +10,9 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
-#include "base/fdio.h"
 #include "base/json.h"
 #include "host/cgroup_internal.h"
 #include "host/cgroup_path.h"
@@ -30,35 +30,32 @@ extern char **environ;
 
 struct helper {
 	pid_t pid;
-	int in, out; /* its standard input and output */
+	int fd; /* a socket: its standard input and output */
 };
 
-#define HELPER_INIT ((struct helper){.in = -1, .out = -1})
+#define HELPER_INIT ((struct helper){.fd = -1})
 
-static void reap(pid_t pid)
+/*
+ * Ends the helper's standard input and waits for it. Closing would not do: a child of ours may hold a copy of the
+ * descriptor.
+ */
+void cgroup_systemd_release(int *hold_fd, pid_t *hold_pid)
 {
-	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+	if (*hold_pid <= 0)
+		return;
+	shutdown(*hold_fd, SHUT_RDWR);
+	*hold_fd = safe_close(*hold_fd);
+	while (waitpid(*hold_pid, NULL, 0) < 0 && errno == EINTR)
 		;
+	*hold_pid = 0;
 }
 
 static void helper_end(struct helper *h)
 {
-	h->in = safe_close(h->in);
-	h->out = safe_close(h->out);
-	if (h->pid > 0)
-		reap(h->pid);
-	h->pid = 0;
+	cgroup_systemd_release(&h->fd, &h->pid);
 }
 
 #define _cleanup_helper_ _cleanup_(helper_end)
-
-void cgroup_systemd_release(int *hold_fd, pid_t *hold_pid)
-{
-	*hold_fd = safe_close(*hold_fd);
-	if (*hold_pid > 0)
-		reap(*hold_pid);
-	*hold_pid = 0;
-}
 
 /* Beside our own executable (a build tree), else where it is installed. */
 static char *helper_path(void)
@@ -78,34 +75,34 @@ static char *helper_path(void)
 	return strdup(RINGWALL_LIBEXECDIR "/" HELPER_NAME);
 }
 
-static int spawn(const char *path, const char *verb, struct helper *ret, struct error *err)
+static int spawn_on(const char *path, const char *verb, int fd, pid_t *ret)
 {
-	_cleanup_helper_ struct helper h = HELPER_INIT;
 	char *argv[] = {(char *)HELPER_NAME, (char *)verb, NULL};
 	posix_spawn_file_actions_t actions;
-	int in[2], out[2], r;
+	int r = posix_spawn_file_actions_init(&actions);
 
-	if (pipe2(in, O_CLOEXEC) < 0)
-		return error_sys(err, errno, "cannot make a pipe");
-	if (pipe2(out, O_CLOEXEC) < 0) {
-		r = errno;
-		close(in[0]);
-		close(in[1]);
-		return error_sys(err, r, "cannot make a pipe");
-	}
-	h.in = in[1];
-	h.out = out[0];
-	r = posix_spawn_file_actions_init(&actions);
-	if (r == 0) {
-		r = posix_spawn_file_actions_adddup2(&actions, in[0], 0);
-		if (r == 0)
-			r = posix_spawn_file_actions_adddup2(&actions, out[1], 1);
-		if (r == 0)
-			r = posix_spawn(&h.pid, path, &actions, NULL, argv, environ);
-		posix_spawn_file_actions_destroy(&actions);
-	}
-	close(in[0]);
-	close(out[1]);
+	if (r)
+		return r;
+	r = posix_spawn_file_actions_adddup2(&actions, fd, STDIN_FILENO);
+	if (r == 0)
+		r = posix_spawn_file_actions_adddup2(&actions, fd, STDOUT_FILENO);
+	if (r == 0)
+		r = posix_spawn(ret, path, &actions, NULL, argv, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	return r;
+}
+
+static int spawn(const char *path, const char *verb, struct helper *ret, struct error *err)
+{
+	_cleanup_close_ int ours = -1, theirs = -1;
+	int pair[2], r;
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return error_sys(err, errno, "cannot make a socket pair");
+	ours = pair[0];
+	theirs = pair[1];
+	r = spawn_on(path, verb, theirs, &pid);
 	if (r == ENOENT)
 		return error_set(err, ENOENT,
 				 "the systemd manager needs the program '%s', which is not installed (or use "
@@ -113,8 +110,23 @@ static int spawn(const char *path, const char *verb, struct helper *ret, struct 
 				 path);
 	if (r)
 		return error_sys(err, r, "cannot start '%s'", path);
-	*ret = h;
-	h = HELPER_INIT;
+	*ret = (struct helper){.pid = pid, .fd = take_fd(&ours)};
+	return 0;
+}
+
+/* No SIGPIPE when the helper died. */
+static int send_all(int fd, const char *data, size_t len)
+{
+	while (len) {
+		ssize_t n = send(fd, data, len, MSG_NOSIGNAL);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n > 0) {
+			data += n;
+			len -= (size_t)n;
+		}
+	}
 	return 0;
 }
 
@@ -158,11 +170,11 @@ static int converse(struct helper *h, struct json_object *question, struct json_
 
 	if (!buf || !text)
 		return error_oom(err);
-	r = fd_write_all(h->in, text, strlen(text));
+	r = send_all(h->fd, text, strlen(text));
 	if (r == 0)
-		r = fd_write_all(h->in, "\n", 1);
+		r = send_all(h->fd, "\n", 1);
 	if (r == 0)
-		r = read_line(h->out, buf, ANSWER_MAX);
+		r = read_line(h->fd, buf, ANSWER_MAX);
 	if (r < 0)
 		return error_sys(err, r, "the program " HELPER_NAME " gave no answer");
 	r = json_parse(buf, strcspn(buf, "\n"), &answer, err);
@@ -257,7 +269,7 @@ static int start_scope(struct cgroup *cg, struct json_object *question, char **r
 		return r;
 	if (!path || path[0] != '/' || !path[1] || strstr(path, "/.."))
 		return error_set(err, EBADMSG, "systemd told no control group for the unit '%s'", cg->unit);
-	cg->hold_fd = take_fd(&h.in);
+	cg->hold_fd = take_fd(&h.fd);
 	cg->hold_pid = h.pid;
 	h.pid = 0;
 	*ret_path = take_ptr(path);

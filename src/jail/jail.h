@@ -147,7 +147,7 @@ struct jail {
 	bool rootless;                           /* the caller is not privileged: maps may need newuidmap(1) */
 	struct jail_time_offset monotonic, boottime;
 
-	const struct cgroup *cgroup; /* NULL: stays in the caller's */
+	struct cgroup *cgroup; /* NULL: stays in the caller's */
 	const char *sub_cgroup;
 	pid_t cgroup_init; /* exec: the box's first process, for cgroup_entry_fall_back() */
 

@@ -21,17 +21,38 @@
 #include "base/fdio.h"
 #include "base/json.h"
 #include "host/cgroup_internal.h"
+#include "host/cgroup_stats.h"
 
 static char id[64];
-static bool usable, hybrid;
+static enum cgroup_layout layout;
+static bool usable;
 static char why_not[256];
+
+static void skip_because(const char *reason)
+{
+	print_message("skipped: %s
+", reason);
+	skip();
+}
+
+static void need_groups(void)
+{
+	if (!usable)
+		skip_because(why_not);
+}
 
 static void need_v1(void)
 {
-	if (!usable) {
-		print_message("skipped: %s\n", why_not);
-		skip();
-	}
+	need_groups();
+	if (layout == CGROUP_LAYOUT_V2)
+		skip_because("this host has cgroup v2 only");
+}
+
+static void need_v2(void)
+{
+	need_groups();
+	if (layout != CGROUP_LAYOUT_V2)
+		skip_because("this host's controllers are on cgroup v1");
 }
 
 static struct cgroup *make(const struct cgroup_resources *r)
@@ -119,9 +140,67 @@ static void assert_file(const struct cgroup *cg, const char *controller, const c
 	assert_string_equal(buf, expected);
 }
 
+/* No hierarchy has a group NAME. */
+static void assert_no_group(const char *name)
+{
+	static const char *const dirs[] = {"", "/cpuset", "/pids", "/memory", "/freezer", "/systemd", "/unified"};
+	char path[256];
+
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
+		snprintf(path, sizeof(path), CGROUP_ROOT "%s/%s", dirs[i], name);
+		assert_int_equal(access(path, F_OK), -1);
+	}
+}
+
 /* ---- tests ---- */
 
-static void test_limits(void **state)
+static void test_v2_limits(void **state)
+{
+	struct unified_setting high = {(char *)"memory.high", (char *)"60000000"};
+	struct cgroup_resources r = {
+	    .memory = {.limit = {true, 64 << 20}, .swap = {true, 128 << 20}, .reservation = {true, 16 << 20}},
+	    .cpu = {.shares = {true, 512},
+		    .quota = {true, 50000},
+		    .period = {true, 100000},
+		    .burst = {true, 10000},
+		    .cpus = (char *)"0"},
+	    .pids = {.limit = {true, 77}},
+	    .unified = {&high, 1},
+	};
+	struct error err = ERROR_INIT;
+	struct cgroup *cg;
+
+	need_v2();
+	cg = make(&r);
+	assert_file(cg, NULL, "memory.max", "67108864");
+	assert_file(cg, NULL, "memory.low", "16777216");
+	assert_file(cg, NULL, "memory.high", "59998208"); /* whole pages */
+	assert_file(cg, NULL, "memory.swap.max", "67108864");
+	assert_file(cg, NULL, "cpu.weight", "59");
+	assert_file(cg, NULL, "cpu.max", "50000 100000");
+	assert_file(cg, NULL, "cpu.max.burst", "10000");
+	assert_file(cg, NULL, "cpuset.cpus", "0");
+	assert_file(cg, NULL, "pids.max", "77");
+	r = (struct cgroup_resources){.cpu = {.quota = {true, 5000}, .burst = {true, 4000}},
+				      .pids.limit = {true, -1},
+				      .memory.limit = {true, -1}};
+	if (cgroup_update(cg, &r, &err) < 0)
+		fail_msg("%s", err.message);
+	assert_file(cg, NULL, "cpu.max", "5000 100000");
+	assert_file(cg, NULL, "cpu.max.burst", "4000");
+	assert_file(cg, NULL, "pids.max", "max");
+	assert_file(cg, NULL, "memory.max", "max");
+	assert_file(cg, NULL, "memory.swap.max", "max");
+	r = (struct cgroup_resources){.cpu.idle = {true, 1}};
+	assert_int_equal(cgroup_update(cg, &r, &err), 0);
+	assert_file(cg, NULL, "cpu.idle", "1");
+	r = (struct cgroup_resources){.cpu = {.idle = {true, 0}, .shares = {true, 1024}}};
+	assert_int_equal(cgroup_update(cg, &r, &err), 0);
+	assert_file(cg, NULL, "cpu.weight", "100");
+	destroy(cg);
+}
+
+static void test_v1_limits(void **state)
 {
 	struct cgroup_resources r = {
 	    .memory = {.limit = {true, 64 << 20}, .swap = {true, 128 << 20}, .reservation = {true, 16 << 20}},
@@ -166,11 +245,10 @@ static void test_refused_leaves_nothing(void **state)
 	struct error err = ERROR_INIT;
 	struct cgroup *cg = NULL;
 
-	need_v1();
+	need_groups();
 	assert_true(cgroup_create(&request, &cg, &err) < 0);
 	assert_non_null(strstr(err.message, "cpuset.cpus"));
-	assert_int_equal(access(CGROUP_ROOT "/pids/ringwall-parent", F_OK), -1);
-	assert_int_equal(access(CGROUP_ROOT "/cpuset/ringwall-parent", F_OK), -1);
+	assert_no_group("ringwall-parent");
 }
 
 static void test_nested_path_and_parents(void **state)
@@ -180,13 +258,12 @@ static void test_nested_path_and_parents(void **state)
 	struct error err = ERROR_INIT;
 	struct cgroup *cg = NULL;
 
-	need_v1();
+	need_groups();
 	if (cgroup_create(&request, &cg, &err) < 0)
 		fail_msg("%s", err.message);
-	assert_int_equal(access(CGROUP_ROOT "/cpuset/ringwall-parent/a/b/tasks", F_OK), 0);
 	wait_for(enter(cg, getpagesize)); /* joins the nested cpuset, which needed its ancestors' lists */
 	destroy(cg);
-	assert_int_equal(access(CGROUP_ROOT "/cpuset/ringwall-parent", F_OK), -1);
+	assert_no_group("ringwall-parent");
 }
 
 static void test_enter_list_kill(void **state)
@@ -201,7 +278,7 @@ static void test_enter_list_kill(void **state)
 	size_t n;
 	int status;
 
-	need_v1();
+	need_groups();
 	cg = make(&r);
 	a = enter(cg, sleep_long);
 	b = enter(cg, sleep_long);
@@ -216,7 +293,7 @@ static void test_enter_list_kill(void **state)
 		}
 	}
 	snprintf(wanted, sizeof(wanted), "0::/%s\n", id);
-	assert_int_equal(strstr(text, wanted) != NULL, hybrid);
+	assert_int_equal(strstr(text, wanted) != NULL, layout != CGROUP_LAYOUT_V1);
 	free(text);
 
 	o = cgroup_to_json(cg);
@@ -289,7 +366,7 @@ static void test_freeze(void **state)
 	uint64_t seen;
 	pid_t pid;
 
-	need_v1();
+	need_groups();
 	counter = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	cg = make(&r);
 	pid = enter(cg, count_forever);
@@ -345,7 +422,7 @@ static void test_devices(void **state)
 	struct cgroup *cg;
 	char path[128];
 
-	need_v1();
+	need_groups();
 	strcpy(nodes, "/tmp/ringwall-dev.XXXXXX");
 	assert_non_null(mkdtemp(nodes));
 	snprintf(path, sizeof(path), "%s/null", nodes);
@@ -395,10 +472,10 @@ static void test_destroy_nested(void **state)
 	size_t n;
 	int fd;
 
-	need_v1();
+	need_groups();
 	cg = make(&r);
 	wait_for(enter(cg, nest));
-	fd = open(cgroup_dir(cg, "freezer"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = open(cgroup_dir(cg, layout == CGROUP_LAYOUT_V2 ? NULL : "freezer"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	for (int i = 0; i < 300; i++) {
 		int next;
 
@@ -421,7 +498,7 @@ static void test_destroy_nested(void **state)
 		snprintf(line, sizeof(line), "%d", pid);
 		assert_int_equal(file_write_at(fd, "cgroup.procs", line), 0);
 		close(fd);
-		if (cg->v2.dir) {
+		if (cg->v2.dir && cg->n_v1) {
 			assert_int_equal(rmdir(cg->v2.dir), 0);
 			free(cg->v2.dir);
 			cg->v2.dir = NULL;
@@ -458,7 +535,7 @@ static void test_oom(void **state)
 	bool gone;
 	int status;
 
-	need_v1();
+	need_groups();
 	cg = make(&r);
 	assert_int_equal(cgroup_oom_open(cg, &oom, &err), 0);
 	status = wait_for(enter(cg, allocate_much));
@@ -482,7 +559,7 @@ static void test_sub_group(void **state)
 	struct error err = ERROR_INIT;
 	struct cgroup *cg;
 
-	need_v1();
+	need_groups();
 	cg = make(&r);
 	assert_int_equal(cgroup_entry_open(cg, "no/such", &entry, &err), -ENOENT);
 	assert_non_null(strstr(err.message, "/no/such"));
@@ -500,7 +577,7 @@ static void test_attach(void **state)
 	pid_t pid;
 	size_t n;
 
-	need_v1();
+	need_groups();
 	cg = make(&r);
 	pid = fork();
 	if (pid == 0)
@@ -514,6 +591,169 @@ static void test_attach(void **state)
 	destroy(cg);
 }
 
+/* A box that gave its group children with controllers: nobody may be in the group itself any more. */
+static void test_v2_fall_back(void **state)
+{
+	_cleanup_cgroup_entry_ struct cgroup_entry entry = CGROUP_ENTRY_INIT;
+	struct clone_args args = {.exit_signal = SIGCHLD, .flags = CLONE_INTO_CGROUP};
+	struct cgroup_resources r = {0};
+	struct error err = ERROR_INIT;
+	char path[PATH_MAX], line[24];
+	struct cgroup *cg;
+	pid_t init, pid;
+
+	need_v2();
+	cg = make(&r);
+	init = enter(cg, sleep_long);
+	snprintf(path, sizeof(path), "%s/inner", cgroup_dir(cg, NULL));
+	assert_int_equal(mkdir(path, 0755), 0);
+	snprintf(path, sizeof(path), "%s/inner/cgroup.procs", cgroup_dir(cg, NULL));
+	snprintf(line, sizeof(line), "%d", init);
+	assert_int_equal(file_write_at(AT_FDCWD, path, line), 0);
+	snprintf(path, sizeof(path), "%s/cgroup.subtree_control", cgroup_dir(cg, NULL));
+	assert_int_equal(file_write_at(AT_FDCWD, path, "+pids"), 0);
+
+	assert_int_equal(cgroup_entry_open(cg, NULL, &entry, &err), 0);
+	args.cgroup = (unsigned)entry.clone_fd;
+	assert_int_equal(syscall(SYS_clone3, &args, sizeof(args)), -1);
+	assert_int_equal(errno, EBUSY);
+	for (int with_init = 0; with_init < 2; with_init++) {
+		_cleanup_free_ char *text = NULL;
+		char wanted[128];
+
+		assert_int_equal(cgroup_entry_fall_back(cg, with_init ? init : 0, &entry, &err), 0);
+		args.cgroup = (unsigned)entry.clone_fd;
+		pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+		if (pid == 0)
+			_exit(sleep_long());
+		assert_true(pid > 0);
+		snprintf(path, sizeof(path), "/proc/%d/cgroup", pid);
+		assert_int_equal(file_read_at(AT_FDCWD, path, 65536, &text, NULL, &err), 0);
+		snprintf(wanted, sizeof(wanted), "0::/%s/%s\n", id, with_init ? "inner" : "ringwall-exec");
+		assert_string_equal(text, wanted);
+		kill(pid, SIGKILL);
+		wait_for(pid);
+	}
+	assert_int_equal(cgroup_kill(cg, SIGKILL, &err), 0);
+	wait_for(init);
+	destroy(cg);
+}
+
+static void test_v2_statistics(void **state)
+{
+	struct cgroup_resources r = {0};
+	_cleanup_cgroup_stats_ struct cgroup_stats s = {0};
+	struct error err = ERROR_INIT;
+	struct cgroup *cg;
+
+	need_v2();
+	cg = make(&r);
+	wait_for(enter(cg, allocate_much));
+	assert_int_equal(cgroup_stats_read(cg, &s, &err), 0);
+	assert_true(s.cpu.present && s.cpu.total > 0);
+	assert_true(s.memory.present && s.memory.memory.max >= 64 << 20);
+	assert_true(s.pids.present && s.pids.current == 0);
+	assert_true(s.cpuset.present);
+	destroy(cg);
+}
+
+/* ---- systemd ---- */
+
+/* The value that `systemctl show` tells of the unit's PROPERTY. */
+static void assert_property(const char *unit, const char *property, const char *expected)
+{
+	char command[256], value[256] = "";
+	FILE *f;
+
+	snprintf(command, sizeof(command), "systemctl show --value -p %s %s", property, unit);
+	f = popen(command, "r");
+	assert_non_null(f);
+	if (!fgets(value, sizeof(value), f))
+		*value = 0;
+	value[strcspn(value, "\n")] = 0;
+	pclose(f);
+	assert_string_equal(value, expected);
+}
+
+static void test_systemd(void **state)
+{
+	struct device_rule deny = {false, 'a', -1, -1, true, true, true};
+	struct cgroup_resources r = {
+	    .devices = {&deny, 1},
+	    .memory.limit = {true, 64 << 20},
+	    .cpu = {.quota = {true, 50000}, .period = {true, 100000}, .cpus = (char *)"0"},
+	    .pids.limit = {true, 77},
+	};
+	const struct cgroup_annotation annotations[] = {{"org.systemd.property.TimeoutStopSec", "7"},
+							{"org.systemd.property.Description", "'a box'"},
+							{"unrelated", "x"}};
+	struct cgroup_request request = {.id = id,
+					 .manager = CGROUP_MANAGER_SYSTEMD,
+					 .resources = &r,
+					 .annotations = annotations,
+					 .n_annotations = 3,
+					 .systemd_helper = getenv("RINGWALL_SYSTEMD")};
+	_cleanup_json_ struct json_object *o = NULL;
+	struct error err = ERROR_INIT;
+	struct cgroup *cg = NULL, *again = NULL, *other = NULL;
+	bool v2 = layout == CGROUP_LAYOUT_V2;
+	char unit[128], expected[160];
+	pid_t pid;
+
+	need_groups();
+	if (access("/run/systemd/system", F_OK) < 0)
+		skip_because("this host does not run systemd");
+	if (!request.systemd_helper)
+		skip_because("RINGWALL_SYSTEMD does not name the helper");
+	if (cgroup_create(&request, &cg, &err) < 0)
+		fail_msg("%s", err.message);
+	snprintf(unit, sizeof(unit), "ringwall-%s.scope", id);
+	snprintf(expected, sizeof(expected), "/system.slice/%s", unit);
+	assert_string_equal(cgroup_path(cg), expected);
+	pid = enter(cg, sleep_long);
+	assert_int_equal(cg->hold_pid, 0);
+	assert_property(unit, "ActiveState", "active");
+	assert_property(unit, "ControlGroup", expected);
+	assert_property(unit, "Delegate", "yes");
+	assert_property(unit, "Description", "a box");
+	assert_property(unit, "TimeoutStopUSec", "7s");
+	assert_property(unit, "TasksMax", "77");
+	assert_property(unit, v2 ? "MemoryMax" : "MemoryLimit", "67108864");
+	assert_property(unit, "CPUQuotaPerSecUSec", "500ms");
+	if (v2) {
+		assert_property(unit, "AllowedCPUs", "0");
+		assert_file(cg, NULL, "memory.max", "67108864");
+		assert_file(cg, NULL, "pids.max", "77");
+	} else {
+		assert_property(unit, "DevicePolicy", "strict");
+	}
+	/* The same name again. */
+	assert_true(cgroup_create(&request, &other, &err) < 0);
+	assert_non_null(strstr(err.message, unit));
+
+	o = cgroup_to_json(cg);
+	assert_int_equal(cgroup_from_json(o, &again, &err), 0);
+	cgroup_free(cg);
+	r = (struct cgroup_resources){.memory.limit = {true, 128 << 20}, .pids.limit = {true, 88}};
+	if (cgroup_update(again, &r, &err) < 0)
+		fail_msg("%s", err.message);
+	assert_property(unit, "TasksMax", "88");
+	assert_int_equal(system("systemctl daemon-reload"), 0);
+	if (v2) {
+		assert_file(again, NULL, "memory.max", "134217728");
+		assert_file(again, NULL, "pids.max", "88");
+	}
+	assert_int_equal(cgroup_kill(again, SIGKILL, &err), 0);
+	wait_for(pid);
+	destroy(again);
+	assert_property(unit, "LoadState", "not-found");
+
+	/* A failure after the scope was made takes it away again. */
+	r.cpu.cpus = (char *)"4000";
+	assert_true(cgroup_create(&request, &cg, &err) < 0);
+	assert_property(unit, "LoadState", "not-found");
+}
+
 static int setup(void **state)
 {
 	struct cgroup_host host;
@@ -524,12 +764,10 @@ static int setup(void **state)
 		snprintf(why_not, sizeof(why_not), "%.200s", err.message);
 		return 0;
 	}
-	usable = geteuid() == 0 && host.can_create &&
-		 (host.layout == CGROUP_LAYOUT_V1 || host.layout == CGROUP_LAYOUT_HYBRID);
-	hybrid = host.layout == CGROUP_LAYOUT_HYBRID;
-	snprintf(why_not, sizeof(why_not),
-		 "needs root and writable cgroup v1 hierarchies; here: euid %d, layout %s, %s", (int)geteuid(),
-		 cgroup_layout_name(host.layout), host.can_create ? "writable" : "not writable");
+	usable = geteuid() == 0 && host.can_create;
+	layout = host.layout;
+	snprintf(why_not, sizeof(why_not), "needs root and writable control groups; here: euid %d, layout %s, %s",
+		 (int)geteuid(), cgroup_layout_name(host.layout), host.can_create ? "writable" : "not writable");
 	cgroup_host_free(&host);
 	return 0;
 }
@@ -537,7 +775,7 @@ static int setup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_limits),
+	    cmocka_unit_test(test_v1_limits),
 	    cmocka_unit_test(test_refused_leaves_nothing),
 	    cmocka_unit_test(test_nested_path_and_parents),
 	    cmocka_unit_test(test_enter_list_kill),
