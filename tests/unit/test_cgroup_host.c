@@ -30,8 +30,7 @@ static char why_not[256];
 
 static void skip_because(const char *reason)
 {
-	print_message("skipped: %s
-", reason);
+	print_message("skipped: %s\n", reason);
 	skip();
 }
 
@@ -786,6 +785,10 @@ int main(void)
 	    cmocka_unit_test(test_oom),
 	    cmocka_unit_test(test_sub_group),
 	    cmocka_unit_test(test_attach),
+	    cmocka_unit_test(test_v2_limits),
+	    cmocka_unit_test(test_v2_fall_back),
+	    cmocka_unit_test(test_v2_statistics),
+	    cmocka_unit_test(test_systemd),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);
