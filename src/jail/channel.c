@@ -4,6 +4,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#define EXIT_CANNOT_EXECUTE 126
+#define EXIT_NOT_FOUND 127
+
 int channel_open(int ret_fds[2], struct error *err)
 {
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ret_fds) < 0)
@@ -80,4 +83,31 @@ int channel_receive(int channel, struct channel_message *ret, int *ret_fd)
 		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
 			memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
 	return 1;
+}
+
+void channel_set_exec_status(int code, struct error *err)
+{
+	if (err)
+		err->exit_status = code == ENOENT || code == ENOTDIR ? EXIT_NOT_FOUND : EXIT_CANNOT_EXECUTE;
+}
+
+int channel_error(const struct channel_message *m, struct error *err)
+{
+	int r;
+
+	switch (m->type) {
+	case CHANNEL_ERROR:
+		r = error_set(err, m->code, "%s", m->text);
+		if (err)
+			err->exit_status = m->exit_status;
+		return r;
+	case CHANNEL_SYS_ERROR:
+		return error_sys(err, m->code, "%s", m->text);
+	case CHANNEL_EXEC_ERROR:
+		r = error_sys(err, m->code, "%s", m->text);
+		channel_set_exec_status(m->code, err);
+		return r;
+	default:
+		return error_set(err, EPROTO, "unexpected message %u from the container's process", m->type);
+	}
 }

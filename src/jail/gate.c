@@ -38,10 +38,5 @@ int jail_release(int dir_fd, const char *path, struct error *err)
 		return error_sys(err, r, "cannot hear from the container's process");
 	if (r == 0) /* closed by execve */
 		return 0;
-	if (m.type != CHANNEL_ERROR)
-		return error_set(err, EPROTO, "unexpected message %u from the container's process", m.type);
-	r = error_set(err, m.code, "%s", m.text);
-	if (err)
-		err->exit_status = m.exit_status;
-	return r;
+	return channel_error(&m, err);
 }

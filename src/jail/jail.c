@@ -5,6 +5,7 @@
 #include <linux/sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -218,6 +219,9 @@ static int make_child(struct spawn *s, struct error *err)
 {
 	int r;
 
+	/* Whoever is in that pid namespace already must never see a copy of us that he may look into. */
+	if (joins(s->jail, CLONE_NEWPID) && !s->jail->rootless)
+		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if (joins(s->jail, CLONE_NEWUSER) && (made_namespaces(s->jail) || joins(s->jail, CLONE_NEWPID)))
 		r = clone_between(s, err);
 	else if (joins(s->jail, CLONE_NEWPID))
@@ -261,12 +265,9 @@ static int receive(struct spawn *s, struct channel_message *m, int *fd, struct e
 		return error_sys(err, r, "cannot hear from the container's process");
 	if (r == 0)
 		return s->ready ? 1 : died(s, err);
-	if (m->type != CHANNEL_ERROR)
+	if (m->type > CHANNEL_EXEC_ERROR)
 		return 0;
-	r = error_set(err, m->code, "%s", m->text);
-	if (err)
-		err->exit_status = m->exit_status;
-	return r;
+	return channel_error(m, err);
 }
 
 static int go(struct spawn *s, struct error *err)

@@ -9,18 +9,15 @@
 #include "host/credentials.h"
 #include "host/lsm.h"
 #include "jail/child.h"
+#include "jail/final.h"
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-/* Docker's exit statuses for a program that cannot be run. */
-#define EXIT_CANNOT_EXECUTE 126
-#define EXIT_NOT_FOUND 127
 
 static int exec_error(int code, const char *name, struct error *err)
 {
 	int r = error_sys(err, code, "cannot execute '%s'", name);
 
-	err->exit_status = code == ENOENT || code == ENOTDIR ? EXIT_NOT_FOUND : EXIT_CANNOT_EXECUTE;
+	channel_set_exec_status(code, err);
 	return r;
 }
 
@@ -68,7 +65,7 @@ static int find_program(const char *name, char **env, char **ret, struct error *
 	if (denied)
 		return exec_error(EACCES, name, err);
 	r = error_set(err, ENOENT, "cannot execute '%s': not found in $PATH (%s)", name, dirs);
-	err->exit_status = EXIT_NOT_FOUND;
+	channel_set_exec_status(ENOENT, err);
 	return r;
 }
 
@@ -152,41 +149,68 @@ static int announce(struct child *c, struct error *err)
 	return wait_at_gate(c, err);
 }
 
-/*
- * The kernel makes only what is permitted and inheritable ambient. Configurations that ask for more are common (crun's own
- * default does), and run with less everywhere.
- */
-static int final_capabilities(const struct jail_process *p, struct error *err)
+static bool loads_here(const struct jail_process *p)
 {
-	int r = p->seccomp && !p->no_new_privs ? caps_set(&p->caps, err) : 0;
-
-	return r < 0 ? r : caps_raise_ambient(p->caps.ambient & p->caps.permitted & p->caps.inheritable, err);
+	return p->seccomp && !seccomp_program_listens(p->seccomp);
 }
 
-/* The last steps, where order is everything: a filter needs CAP_SYS_ADMIN unless nothing can be gained any more. */
-static int confine(struct child *c, struct error *err)
+/* For a `main` of our own there is no program to leave: the same steps, made here. */
+static int confine_main(const struct jail_process *p, const struct cap_sets *caps, struct error *err)
+{
+	int r = 0;
+
+	if (loads_here(p) && !p->no_new_privs)
+		r = seccomp_install(p->seccomp, NULL, err);
+	if (r == 0)
+		r = caps_set(caps, err);
+	if (r == 0)
+		r = caps_raise_ambient(caps->ambient, err);
+	if (r == 0 && loads_here(p) && p->no_new_privs)
+		r = seccomp_install(p->seccomp, NULL, err);
+	return r;
+}
+
+/* Without a capability that lets us leave our program there is no box around us either that could use it. */
+static bool can_leave(void)
+{
+	return caps_have(21 /* CAP_SYS_ADMIN */) && final_step_possible();
+}
+
+static int execute(struct child *c, const struct cap_sets *caps, const char *program, struct error *err)
 {
 	const struct jail_process *p = &c->jail->process;
-	const struct seccomp_program *filter = p->seccomp;
-	int r = p->confine ? p->confine(p->confine_data, err) : 0;
+	const struct final_step step = {
+		.path = program,
+		.argv = p->argv,
+		.env = p->env,
+		.caps = caps,
+		.filter = loads_here(p) ? p->seccomp : NULL,
+		.filter_first = !p->no_new_privs,
+		.channel = c->channel,
+	};
+	int r;
 
-	if (filter && seccomp_program_listens(filter))
-		filter = NULL; /* loaded already */
-	if (r == 0 && p->no_new_privs)
-		r = final_capabilities(p, err);
-	if (r == 0 && filter)
-		r = seccomp_install(filter, NULL, err);
-	if (r == 0 && !p->no_new_privs)
-		r = final_capabilities(p, err);
-	return r;
+	if (can_leave())
+		return final_step_take(&step, err);
+	r = confine_main(p, caps, err);
+	if (r < 0)
+		return r;
+	execve(program, p->argv, p->env);
+	return exec_error(errno, program, err);
 }
 
 int child_launch(struct child *c, struct error *err)
 {
 	struct jail_process *p = &c->jail->process;
+	struct cap_sets caps = p->caps;
 	_cleanup_free_ char *program = NULL;
 	int r = 0;
 
+	/*
+	 * The kernel makes only what is permitted and inheritable ambient. Configurations that ask for more are common
+	 * (crun's own default does), and run with less everywhere.
+	 */
+	caps.ambient &= caps.permitted & caps.inheritable;
 	if (!p->main) {
 		r = complete_environment(p, err);
 		if (r == 0)
@@ -200,14 +224,15 @@ int child_launch(struct child *c, struct error *err)
 		r = announce(c, err);
 	if (r == 0 && c->jail->callbacks.start)
 		r = c->jail->callbacks.start(c->outer_pid, c->jail->callback_data, err);
-	if (r == 0)
-		r = confine(c, err);
+	if (r == 0 && p->confine)
+		r = p->confine(p->confine_data, err);
 	if (r < 0)
 		return r;
-	if (p->main) {
-		close(c->channel);
-		_exit(p->main(p->main_data));
-	}
-	execve(program, p->argv, p->env);
-	return exec_error(errno, program, err);
+	if (!p->main)
+		return execute(c, &caps, program, err);
+	r = confine_main(p, &caps, err);
+	if (r < 0)
+		return r;
+	close(c->channel);
+	_exit(p->main(p->main_data));
 }

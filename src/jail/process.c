@@ -113,14 +113,14 @@ static void keep_available(struct cap_sets *want)
 	want->ambient &= have.permitted;
 }
 
-/* The sets until child_launch() loads the filter, which without no_new_privs needs one more capability than the program. */
-static struct cap_sets caps_for_now(const struct jail_process *p, const struct cap_sets *final)
+/* The sets until child_launch(), which needs one more to load a filter and to leave our program. */
+static struct cap_sets caps_for_now(const struct cap_sets *final)
 {
-	struct cap_sets now = *final;
+	struct cap_sets now = *final, have;
 
-	if (p->seccomp && !p->no_new_privs) {
-		now.permitted |= 1ull << 21 /* CAP_SYS_ADMIN */;
-		now.effective |= 1ull << 21;
+	if (caps_get(&have) == 0) {
+		now.permitted |= have.permitted & 1ull << 21 /* CAP_SYS_ADMIN */;
+		now.effective |= have.permitted & 1ull << 21;
 	}
 	return now;
 }
@@ -176,7 +176,7 @@ static int become_user(struct child *c, struct error *err)
 		r = limit_capabilities(c, err);
 	if (r < 0)
 		return r;
-	now = caps_for_now(p, &p->caps);
+	now = caps_for_now(&p->caps);
 	r = ids_set(p->uid, p->gid, p->groups, p->n_groups, err);
 	if (r == 0)
 		r = caps_set(&now, err);
