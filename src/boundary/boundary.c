@@ -11,9 +11,11 @@
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "boundary/container/container.h"
+#include "boundary/process/process.h"
 #include "oci/hooks.h"
 
 const struct boundary_ops *const boundaries[] = {
+	&process_boundary,
 	&container_boundary,
 	NULL,
 };

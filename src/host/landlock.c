@@ -1,6 +1,7 @@
 #include "host/landlock.h"
 
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -89,13 +90,23 @@ int landlock_grant_port(struct landlock_rules *rules, uint16_t port, uint64_t ac
 	return 0;
 }
 
-static int add_path(int ruleset, const struct landlock_path *p, uint64_t handled, struct error *err)
+/* Opens PATH, below ROOT_FD as its root unless that is -1. */
+static int open_path(int root_fd, const char *path)
+{
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
+
+	if (root_fd < 0)
+		return open(path, O_PATH | O_CLOEXEC);
+	return (int)syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
+}
+
+static int add_path(int ruleset, int root_fd, const struct landlock_path *p, uint64_t handled, struct error *err)
 {
 	struct path_beneath_attr attr = { .allowed_access = p->access & handled };
 	_cleanup_close_ int fd = -1;
 	struct stat st;
 
-	fd = open(p->path, O_PATH | O_CLOEXEC);
+	fd = open_path(root_fd, p->path);
 	if (fd < 0 && p->optional && (errno == ENOENT || errno == ENOTDIR || errno == EACCES || errno == ELOOP))
 		return 0;
 	if (fd < 0 || fstat(fd, &st) < 0)
@@ -139,7 +150,7 @@ int landlock_make_ruleset(const struct landlock_rules *rules, struct error *err)
 		.handled_access_net = rules->handled_net & landlock_net_of(abi),
 		.scoped = rules->scoped & landlock_scopes_of(abi),
 	};
-	_cleanup_close_ int fd = -1;
+	_cleanup_close_ int fd = -1, root_fd = -1;
 	int r = 0;
 
 	if (abi == 0)
@@ -147,11 +158,23 @@ int landlock_make_ruleset(const struct landlock_rules *rules, struct error *err)
 	fd = (int)syscall(NR_CREATE_RULESET, &attr, attr_size(abi), 0);
 	if (fd < 0)
 		return error_sys(err, errno, "cannot create a Landlock ruleset");
+	if (rules->root) {
+		root_fd = open(rules->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (root_fd < 0)
+			return error_sys(err, errno, "cannot open the root directory '%s'", rules->root);
+	}
 	for (size_t i = 0; i < rules->n_paths && r == 0; i++)
-		r = add_path(fd, &rules->paths[i], attr.handled_access_fs, err);
+		r = add_path(fd, root_fd, &rules->paths[i], attr.handled_access_fs, err);
 	for (size_t i = 0; i < rules->n_ports && r == 0; i++)
 		r = add_port(fd, &rules->ports[i], attr.handled_access_net, err);
 	return r < 0 ? r : take_fd(&fd);
+}
+
+int landlock_ruleset_add(int ruleset_fd, const char *path, uint64_t access, struct error *err)
+{
+	struct landlock_path p = { (char *)path, access, true };
+
+	return add_path(ruleset_fd, -1, &p, landlock_fs_of(landlock_abi()), err);
 }
 
 int landlock_enforce(int ruleset_fd, struct error *err)
@@ -172,5 +195,6 @@ void landlock_rules_free(struct landlock_rules *rules)
 		free(rules->paths[i].path);
 	free(rules->paths);
 	free(rules->ports);
+	free(rules->root);
 	*rules = (struct landlock_rules){ 0 };
 }

@@ -62,6 +62,7 @@ struct landlock_rules {
 	size_t n_paths;
 	struct landlock_port *ports; /* owned */
 	size_t n_ports;
+	char *root; /* owned; paths are resolved with this directory as their root. NULL: the caller's own root */
 };
 
 /* The ABI version of the running kernel; 0: not compiled in, or not switched on at boot. */
@@ -82,6 +83,9 @@ int landlock_grant_port(struct landlock_rules *rules, uint16_t port, uint64_t ac
  * from what is handled and granted: the caller decides beforehand, with landlock_abi(), whether it can do without.
  */
 int landlock_make_ruleset(const struct landlock_rules *rules, struct error *err);
+
+/* Adds one more path, resolved in the caller's view now ("/proc/self" of a process that is about to be confined). */
+int landlock_ruleset_add(int ruleset_fd, const char *path, uint64_t access, struct error *err);
 
 /* Puts the calling thread, for ever, under RULESET_FD; sets no_new_privs. */
 int landlock_enforce(int ruleset_fd, struct error *err);

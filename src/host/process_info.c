@@ -11,8 +11,8 @@ int process_info_read(pid_t pid, struct process_info *ret)
 	char path[32], text[1024], *p;
 	_cleanup_close_ int fd = -1;
 	struct process_info info;
-	unsigned long long start;
-	int parent;
+	unsigned long long start, user, system, resident;
+	int parent, session;
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
@@ -25,11 +25,15 @@ int process_info_read(pid_t pid, struct process_info *ret)
 	text[n] = 0;
 	/* The command name may hold anything, also parentheses and spaces: fields are counted from the last ')'. */
 	p = strrchr(text, ')');
-	if (!p || sscanf(p + 1, " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &info.state,
-			 &parent, &start) != 3)
+	if (!p || sscanf(p + 1,
+			 " %c %d %*d %d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %llu %*u %llu",
+			 &info.state, &parent, &session, &user, &system, &start, &resident) != 7)
 		return -EPROTO;
 	info.parent = parent;
+	info.session = session;
+	info.cpu_ticks = user + system;
 	info.start_time = start;
+	info.resident = resident;
 	*ret = info;
 	return 0;
 }

@@ -6,7 +6,9 @@
 
 struct process_info {
 	char state;          /* 'R', 'S', 'Z', ... */
-	pid_t parent;
+	pid_t parent, session;
+	uint64_t cpu_ticks;  /* user and system time, in clock ticks */
+	uint64_t resident;   /* pages */
 	uint64_t start_time; /* clock ticks since boot */
 };
 

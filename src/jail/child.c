@@ -120,15 +120,21 @@ static int build_root(struct child *c, struct error *err)
 	return r;
 }
 
-/* A process in namespaces that exist already, or in none: the root is where it is. */
+/* A process in namespaces that exist already, or in none: the root is where it is, or a directory there. */
 static int use_root(struct child *c, struct error *err)
 {
-	if (!c->jail->process.terminal)
-		return 0;
-	c->root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (c->root_fd < 0)
-		return error_sys(err, errno, "cannot open the root directory");
-	return child_open_terminal(c, err);
+	const char *root = c->jail->chroot;
+	int r = 0;
+
+	if (c->jail->process.terminal) {
+		c->root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (c->root_fd < 0)
+			return error_sys(err, errno, "cannot open the root directory");
+		r = child_open_terminal(c, err);
+	}
+	if (r == 0 && root && (chroot(root) < 0 || chdir("/") < 0))
+		r = error_sys(err, errno, "cannot make '%s' the root directory", root);
+	return r;
 }
 
 /* While /proc is still the host's own. */

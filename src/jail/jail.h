@@ -155,6 +155,7 @@ struct jail {
 	const char *rootfs; /* absolute path in the caller's view */
 	unsigned long rootfs_propagation; /* MS_...; 0: private to us, slave of the host */
 	bool rootfs_readonly, no_pivot;
+	const char *chroot; /* without rootfs: becomes the root directory by chroot(2). NULL: the caller's root stays */
 	struct jail_mount *mounts;
 	size_t n_mounts;
 	const struct jail_device *devices;

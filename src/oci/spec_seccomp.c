@@ -146,7 +146,7 @@ static const struct json_field policy_fields[] = {
 	{ "defaultAction", JSON_ENUM, AT(default_act), .required = true, .names = &oci_seccomp_acts },
 	{ "defaultErrnoRet", JSON_UNSIGNED, AT(default_errno), JSON_HAS(struct seccomp_policy, has_default_errno) },
 	{ "architectures", JSON_STRINGS, AT(architectures) },
-	{ "flags", JSON_STRINGS, AT(flags) },
+	{ "flags", JSON_STRINGS, AT(flags), JSON_HAS(struct seccomp_policy, has_flags) },
 	{ "listenerPath", JSON_STRING, AT(listener_path) },
 	{ "listenerMetadata", JSON_STRING, AT(listener_metadata) },
 	{ "syscalls", JSON_RECORDS, AT(rules), JSON_COUNT(struct seccomp_policy, n_rules), .record = &rule },
