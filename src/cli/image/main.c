@@ -63,8 +63,8 @@ static const struct command image_completion = {.name = "completion",
 						.run = run_completion};
 
 static const struct command *const verbs[] = {
-    &image_load, &image_import, &image_ls,  &image_inspect,    &image_tag, &image_rm,
-    &image_gc,	 &image_check,	&image_man, &image_completion, NULL,
+    &image_pull, &image_load, &image_import, &image_push, &image_ls,	     &image_inspect, &image_tag,
+    &image_rm,	 &image_gc,   &image_check,  &image_man,  &image_completion, NULL,
 };
 
 const struct program image_program = {
