@@ -3,7 +3,9 @@
 #include <signal.h>
 
 #include "base/strv.h"
+#include "cli/box_start.h"
 #include "cli/cli.h"
+#include "cli/stop.h"
 
 typedef int (*locked_verb)(struct box *box, struct error *err);
 
@@ -38,16 +40,22 @@ static int on_matching_boxes(const struct cli *cli, const char *pattern,
 	return r;
 }
 
+/* A created box is started; one made from an image that ended is made again, detached. */
 static int run_start(struct cli *cli, char **operands, struct error *err)
 {
-	return on_locked_box(cli, operands[0], boundary_start, err);
+	_cleanup_image_box_ struct image_box box = IMAGE_BOX_INIT;
+	int r = on_locked_box(cli, operands[0], boundary_start, err);
+
+	if (r != -ENOENT || image_box_load(cli, operands[0], &box, NULL) < 0)
+		return r;
+	return box_start_monitored(cli, &box, -1, err);
 }
 
 const struct command cli_start = {
 	.name = "start",
 	.group = "Life of a box",
 	.operands = "ID",
-	.summary = "start the workload of a created box",
+	.summary = "start the workload of a created box, or again of a stopped one made from an image",
 	.min_operands = 1,
 	.max_operands = 1,
 	.run = run_start,
@@ -135,8 +143,11 @@ static const struct option delete_options[] = {
 static int delete_one(const struct cli *cli, const char *id, struct error *err)
 {
 	_cleanup_box_ struct box *box = NULL;
-	int r = box_load(cli->root, id, true, &box, err);
+	int r = remove_image_box(cli, id, delete_opt.force, err);
 
+	if (r != -ENOENT)
+		return r;
+	r = box_load(cli->root, id, true, &box, err);
 	if (r == -ENOENT && delete_opt.force)
 		return box_check_id(id, err);
 	return r < 0 ? r : boundary_delete(box, delete_opt.force, err);
@@ -156,6 +167,17 @@ const struct command cli_delete = {
 	.group = "Life of a box",
 	.operands = "ID...",
 	.summary = "remove a box and everything made for it",
+	.options = delete_options,
+	.min_operands = 1,
+	.max_operands = -1,
+	.run = run_delete,
+};
+
+const struct command cli_rm = {
+	.name = "rm",
+	.group = "Boxes made from images",
+	.operands = "ID...",
+	.summary = "the same as delete",
 	.options = delete_options,
 	.min_operands = 1,
 	.max_operands = -1,

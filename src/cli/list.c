@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "base/strv.h"
+#include "cli/image_box.h"
 
 static struct {
 	const char *format;
@@ -80,6 +81,29 @@ static void print_table(struct json_object *rows)
 	}
 }
 
+/* Boxes made from images that their wall knows nothing of: stopped, or about to be restarted. */
+static int collect_idle(const struct cli *cli, char *const *known, struct json_object *rows, struct error *err)
+{
+	_cleanup_strv_ char **ids = NULL;
+	int r = image_box_list(cli, &ids, err);
+
+	for (size_t i = 0; r >= 0 && ids && ids[i]; i++) {
+		_cleanup_image_box_ struct image_box box = IMAGE_BOX_INIT;
+		struct json_object *row;
+
+		if (strv_contains(known, ids[i]))
+			continue;
+		r = image_box_load(cli, ids[i], &box, err);
+		if (r == 0)
+			r = image_box_describe(cli, &box, &row, err);
+		if (r == 0)
+			json_object_array_add(rows, row);
+		else if (r == -ENOENT)
+			r = 0;
+	}
+	return r;
+}
+
 static int collect(const struct cli *cli, struct json_object *rows, struct error *err)
 {
 	_cleanup_strv_ char **ids = NULL;
@@ -99,7 +123,7 @@ static int collect(const struct cli *cli, struct json_object *rows, struct error
 		if (r == 0)
 			json_object_array_add(rows, row);
 	}
-	return r;
+	return r < 0 ? r : collect_idle(cli, ids, rows, err);
 }
 
 static int run_list(struct cli *cli, char **operands, struct error *err)
@@ -134,6 +158,7 @@ const struct command cli_list = {
 
 static int run_state(struct cli *cli, char **operands, struct error *err)
 {
+	_cleanup_image_box_ struct image_box made = IMAGE_BOX_INIT;
 	_cleanup_json_ struct json_object *o = NULL;
 	_cleanup_box_ struct box *box = NULL;
 	int r;
@@ -141,6 +166,8 @@ static int run_state(struct cli *cli, char **operands, struct error *err)
 	r = box_load(cli->root, operands[0], false, &box, err);
 	if (r == 0)
 		r = list_describe(box, &o, err);
+	else if (r == -ENOENT && image_box_load(cli, operands[0], &made, NULL) == 0)
+		r = image_box_describe(cli, &made, &o, err);
 	return r < 0 ? r : cli_print_json(o, true, err);
 }
 

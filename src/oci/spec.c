@@ -100,6 +100,11 @@ int oci_resources_parse(const char *json, size_t len, struct cgroup_resources *r
 	return r;
 }
 
+int oci_seccomp_parse(const char *json, size_t len, struct seccomp_policy **ret, struct error *err)
+{
+	return parse(json, len, &oci_seccomp_record, "seccomp", (void **)ret, err);
+}
+
 static int to_json(const struct json_record *type, const void *record, char **ret, struct error *err)
 {
 	_cleanup_json_ struct json_object *o = NULL;

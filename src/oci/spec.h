@@ -208,6 +208,9 @@ int oci_process_parse(const char *json, size_t len, struct oci_process **ret, st
 /* Parses a linux.resources object alone, as `update --resources` takes it, into *RET; free with cgroup_resources_free(). */
 int oci_resources_parse(const char *json, size_t len, struct cgroup_resources *ret, struct error *err);
 
+/* Parses a linux.seccomp object alone, as a profile's file has it. Freed with seccomp_policy_free() and free(). */
+int oci_seccomp_parse(const char *json, size_t len, struct seccomp_policy **ret, struct error *err);
+
 void oci_spec_free(struct oci_spec *spec);
 void oci_process_free(struct oci_process *process);
 

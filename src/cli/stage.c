@@ -1,0 +1,170 @@
+#include "cli/stage.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "base/strbuf.h"
+#include "base/strv.h"
+#include "host/idmap.h"
+#include "host/mount.h"
+#include "host/path.h"
+#include "host/subid.h"
+#include "host/userns.h"
+
+enum { LAYERS_MAX = 200 }; /* as many "/proc/self/fd/N" as fit in the one page of mount options */
+
+static void cleanup_maps(struct id_maps *m)
+{
+	free(m->v);
+}
+
+int stage_enter_user_namespace(struct error *err)
+{
+	_cleanup_(cleanup_maps) struct id_maps uids = { 0 }, gids = { 0 };
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	if (geteuid() == 0)
+		return 0;
+	r = subid_maps(&uids, &gids, err);
+	if (r < 0)
+		return r;
+	fd = userns_make(&uids, &gids, err);
+	if (fd < 0)
+		return fd;
+	if (setns(fd, CLONE_NEWUSER) < 0)
+		return error_sys(err, errno, "cannot enter the new user namespace");
+	if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+		return error_sys(err, errno, "cannot become root of the new user namespace");
+	return 0;
+}
+
+struct fds {
+	int v[LAYERS_MAX + 2];
+	size_t n;
+};
+
+static void fds_close(struct fds *f)
+{
+	for (size_t i = 0; i < f->n; i++)
+		close(f->v[i]);
+}
+
+/* Opens PATH and adds "/proc/self/fd/N" to DATA: no path's length, colons or commas matter then. */
+static int add_directory(struct fds *fds, int dir_fd, const char *path, const char *before, struct strbuf *data,
+			 struct error *err)
+{
+	int fd = openat(dir_fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0)
+		return error_sys(err, errno, "cannot open '%s'", path);
+	fds->v[fds->n++] = fd;
+	strbuf_addf(data, "%s%s", before, fd_path(fd).s);
+	return 0;
+}
+
+/* With a user namespace of the box's own, the layers' ids are shifted by mounts of our own; overlayfs itself cannot. */
+static int add_mapped_directory(struct fds *fds, const struct image_box *box, const char *path, size_t index, int userns,
+				const char *before, struct strbuf *data, struct error *err)
+{
+	_cleanup_close_ int tree = mount_clone_path(path, false, true), target = -1, mapped = -1;
+	char name[32];
+
+	if (tree < 0)
+		return error_sys(err, tree, "cannot open the layer '%s'", path);
+	if (mount_set_idmap(tree, userns, false) < 0)
+		return error_sys(err, errno, "the file system of '%s' takes no id maps; keep the images on another (--store)", path);
+	snprintf(name, sizeof(name), "layers/%zu", index);
+	if ((mkdirat(box->dir_fd, "layers", 0700) < 0 && errno != EEXIST) ||
+	    (mkdirat(box->dir_fd, name, 0700) < 0 && errno != EEXIST))
+		return error_sys(err, errno, "cannot make '%s/%s'", box->path, name);
+	target = openat(box->dir_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (target < 0 || mount_attach(tree, target) < 0)
+		return error_sys(err, errno, "cannot mount the layer '%s'", path);
+	mapped = openat(box->dir_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (mapped < 0)
+		return error_sys(err, errno, "cannot open the mounted layer '%s'", path);
+	fds->v[fds->n++] = mapped;
+	strbuf_addf(data, "%s%s", before, fd_path(mapped).s);
+	take_fd(&mapped);
+	return 0;
+}
+
+/* The user namespace that the record's "mapFrom" and "mapCount" describe, -1 when it has none. */
+static int box_user_namespace(const struct image_box *box, int *ret, struct error *err)
+{
+	struct id_map map = { .outside = (uint32_t)image_box_number(box, "mapFrom"), .count = (uint32_t)image_box_number(box, "mapCount") };
+	struct id_maps maps = { &map, 1 };
+
+	if (map.count == 0)
+		return 0;
+	*ret = userns_make(&maps, &maps, err);
+	if (*ret < 0)
+		return *ret;
+	if (fchownat(box->dir_fd, "upper", map.outside, map.outside, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    fchownat(box->dir_fd, "work", map.outside, map.outside, AT_SYMLINK_NOFOLLOW) < 0)
+		return error_sys(err, errno, "cannot give the box's folder to its root user");
+	return 0;
+}
+
+static int add_layers(struct fds *fds, const struct image_box *box, char *const *layers, struct strbuf *data, struct error *err)
+{
+	_cleanup_close_ int userns = -1;
+	size_t n = strv_len(layers);
+	int r = box_user_namespace(box, &userns, err);
+
+	for (size_t i = n; r == 0 && i-- > 0;) {
+		const char *before = i + 1 == n ? "lowerdir=" : ":";
+
+		r = userns < 0 ? add_directory(fds, AT_FDCWD, layers[i], before, data, err)
+			       : add_mapped_directory(fds, box, layers[i], i, userns, before, data, err);
+	}
+	return r;
+}
+
+static int mount_overlay(const struct image_box *box, struct error *err)
+{
+	_cleanup_(fds_close) struct fds fds = { .n = 0 };
+	_cleanup_strbuf_ struct strbuf data = STRBUF_INIT;
+	_cleanup_strv_ char **layers = image_box_strings(box, "layers");
+	_cleanup_close_ int target = -1;
+	size_t n = strv_len(layers);
+	int r;
+
+	if (n == 0 || n > LAYERS_MAX)
+		return error_set(err, EINVAL, "the image has %zu layers; between 1 and %d can be mounted", n, LAYERS_MAX);
+	r = add_layers(&fds, box, layers, &data, err);
+	if (r == 0)
+		r = add_directory(&fds, box->dir_fd, "upper", ",upperdir=", &data, err);
+	if (r == 0)
+		r = add_directory(&fds, box->dir_fd, "work", ",workdir=", &data, err);
+	if (r < 0)
+		return r;
+	strbuf_adds(&data, ",userxattr");
+	if (strbuf_failed(&data))
+		return error_oom(err);
+	target = openat(box->dir_fd, "rootfs", O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (target < 0)
+		return error_sys(err, errno, "cannot open '%s/rootfs'", box->path);
+	if (mount("overlay", fd_path(target).s, "overlay", 0, strbuf_str(&data)) < 0)
+		return error_sys(err, errno, "cannot mount the %zu layers of box '%s' with overlayfs", n, box->id);
+	return 0;
+}
+
+int stage_mount(const struct image_box *box, struct error *err)
+{
+	int fd, r;
+
+	if (unshare(CLONE_NEWNS) < 0)
+		return error_sys(err, errno, "cannot make a mount namespace");
+	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+		return error_sys(err, errno, "cannot take the mounts out of the host's sight");
+	r = mount_overlay(box, err);
+	if (r < 0)
+		return r;
+	fd = openat(box->dir_fd, "rootfs", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	return fd < 0 ? error_sys(err, errno, "cannot open '%s/rootfs'", box->path) : fd;
+}

@@ -1,0 +1,14 @@
+/*
+ * The stage on which a box made from an image is set up: a mount namespace of this process's own (and a user namespace,
+ * for others than root) with the box's root file system mounted in it. Nothing is mounted that the host sees, so nothing
+ * is left when we are killed; the box's own mount namespace begins as a copy of this one.
+ */
+#pragma once
+
+#include "cli/image_box.h"
+
+/* Becomes root of a user namespace with all of the caller's ids; nothing to do for root. Once per process. */
+int stage_enter_user_namespace(struct error *err);
+
+/* Enters a mount namespace and mounts the box's layers at <box>/rootfs. A descriptor of that directory, or an error. */
+int stage_mount(const struct image_box *box, struct error *err);
