@@ -118,7 +118,7 @@ static void leave_stage(const struct image_box *box)
 	_cleanup_strv_ char **layers = image_box_strings(box, "layers");
 	char path[64];
 
-	if (fchdir(box->dir_fd) < 0)
+	if (chdir(box->path) < 0)
 		return;
 	(void)umount2("rootfs", MNT_DETACH);
 	for (size_t i = 0; i < strv_len(layers); i++) {

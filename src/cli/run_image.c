@@ -322,7 +322,8 @@ static int run_in_foreground(const struct cli *cli, const struct image_box *box,
 		r = relay_wait(&started, &record.status, err);
 	record.finished = life_now();
 	(void)life_write(life, &record);
-	if (box_clean(cli, box, o->rm, &again) < 0)
+	/* A box that never ran is of no use to anybody. */
+	if (box_clean(cli, box, o->rm || !state, &again) < 0)
 		log_warn("cannot tidy up after box '%s': %s", box->id, again.message);
 	return r < 0 ? r : record.status;
 }
@@ -338,8 +339,10 @@ static int run_attached(const struct cli *cli, const struct image_box *box, stru
 	ours = pair[0];
 	r = box_start_monitored(cli, box, pair[1], err);
 	close(pair[1]);
-	if (r != 0)
+	if (r != 0) {
+		(void)box_clean(cli, box, true, NULL);
 		return r;
+	}
 	return attach_run(ours, &(struct attach_mode){ .input = image_box_flag(box, "interactive"),
 						       .terminal = image_box_flag(box, "terminal"), .signal_box = box->id },
 			  cli, err);
@@ -351,6 +354,8 @@ static int run_detached(const struct cli *cli, const struct image_box *box, stru
 
 	if (r == 0)
 		puts(box->id);
+	else
+		(void)box_clean(cli, box, true, NULL);
 	return r;
 }
 
@@ -368,12 +373,15 @@ static int write_cidfile(const char *path, const char *id, struct error *err)
 
 int run_image(struct cli *cli, const struct run_options *o, const char *name, char **command, struct error *err)
 {
+	_cleanup_image_store_ struct image_store *store = NULL;
 	_cleanup_image_box_ struct image_box box = IMAGE_BOX_INIT;
 	struct error again = ERROR_INIT;
 	char id[BOX_ID_MAX + 1];
 	int r;
 
 	r = make_name(o, id, sizeof(id), err);
+	if (r == 0)
+		r = image_store_open_with_base(cli->store, &store, err); /* makes the folder that the box's is in */
 	if (r == 0)
 		r = image_box_new(cli, id, &box, err);
 	if (r < 0)

@@ -67,7 +67,7 @@ static int add_directory(struct fds *fds, int dir_fd, const char *path, const ch
 }
 
 /* With a user namespace of the box's own, the layers' ids are shifted by mounts of our own; overlayfs itself cannot. */
-static int add_mapped_directory(struct fds *fds, const struct image_box *box, const char *path, size_t index, int userns,
+static int add_mapped_directory(struct fds *fds, const struct image_box *box, int dir_fd, const char *path, size_t index, int userns,
 				const char *before, struct strbuf *data, struct error *err)
 {
 	_cleanup_close_ int tree = mount_clone_path(path, false, true), target = -1, mapped = -1;
@@ -78,13 +78,13 @@ static int add_mapped_directory(struct fds *fds, const struct image_box *box, co
 	if (mount_set_idmap(tree, userns, false) < 0)
 		return error_sys(err, errno, "the file system of '%s' takes no id maps; keep the images on another (--store)", path);
 	snprintf(name, sizeof(name), "layers/%zu", index);
-	if ((mkdirat(box->dir_fd, "layers", 0700) < 0 && errno != EEXIST) ||
-	    (mkdirat(box->dir_fd, name, 0700) < 0 && errno != EEXIST))
+	if ((mkdirat(dir_fd, "layers", 0700) < 0 && errno != EEXIST) ||
+	    (mkdirat(dir_fd, name, 0700) < 0 && errno != EEXIST))
 		return error_sys(err, errno, "cannot make '%s/%s'", box->path, name);
-	target = openat(box->dir_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	target = openat(dir_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (target < 0 || mount_attach(tree, target) < 0)
 		return error_sys(err, errno, "cannot mount the layer '%s'", path);
-	mapped = openat(box->dir_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	mapped = openat(dir_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (mapped < 0)
 		return error_sys(err, errno, "cannot open the mounted layer '%s'", path);
 	fds->v[fds->n++] = mapped;
@@ -110,7 +110,8 @@ static int box_user_namespace(const struct image_box *box, int *ret, struct erro
 	return 0;
 }
 
-static int add_layers(struct fds *fds, const struct image_box *box, char *const *layers, struct strbuf *data, struct error *err)
+static int add_layers(struct fds *fds, const struct image_box *box, int dir_fd, char *const *layers, struct strbuf *data,
+		      struct error *err)
 {
 	_cleanup_close_ int userns = -1;
 	size_t n = strv_len(layers);
@@ -120,12 +121,12 @@ static int add_layers(struct fds *fds, const struct image_box *box, char *const 
 		const char *before = i + 1 == n ? "lowerdir=" : ":";
 
 		r = userns < 0 ? add_directory(fds, AT_FDCWD, layers[i], before, data, err)
-			       : add_mapped_directory(fds, box, layers[i], i, userns, before, data, err);
+			       : add_mapped_directory(fds, box, dir_fd, layers[i], i, userns, before, data, err);
 	}
 	return r;
 }
 
-static int mount_overlay(const struct image_box *box, struct error *err)
+static int mount_overlay(const struct image_box *box, int dir_fd, struct error *err)
 {
 	_cleanup_(fds_close) struct fds fds = { .n = 0 };
 	_cleanup_strbuf_ struct strbuf data = STRBUF_INIT;
@@ -136,17 +137,17 @@ static int mount_overlay(const struct image_box *box, struct error *err)
 
 	if (n == 0 || n > LAYERS_MAX)
 		return error_set(err, EINVAL, "the image has %zu layers; between 1 and %d can be mounted", n, LAYERS_MAX);
-	r = add_layers(&fds, box, layers, &data, err);
+	r = add_layers(&fds, box, dir_fd, layers, &data, err);
 	if (r == 0)
-		r = add_directory(&fds, box->dir_fd, "upper", ",upperdir=", &data, err);
+		r = add_directory(&fds, dir_fd, "upper", ",upperdir=", &data, err);
 	if (r == 0)
-		r = add_directory(&fds, box->dir_fd, "work", ",workdir=", &data, err);
+		r = add_directory(&fds, dir_fd, "work", ",workdir=", &data, err);
 	if (r < 0)
 		return r;
 	strbuf_adds(&data, ",userxattr");
 	if (strbuf_failed(&data))
 		return error_oom(err);
-	target = openat(box->dir_fd, "rootfs", O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	target = openat(dir_fd, "rootfs", O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (target < 0)
 		return error_sys(err, errno, "cannot open '%s/rootfs'", box->path);
 	if (mount("overlay", fd_path(target).s, "overlay", 0, strbuf_str(&data)) < 0)
@@ -156,15 +157,20 @@ static int mount_overlay(const struct image_box *box, struct error *err)
 
 int stage_mount(const struct image_box *box, struct error *err)
 {
+	_cleanup_close_ int dir_fd = -1;
 	int fd, r;
 
 	if (unshare(CLONE_NEWNS) < 0)
 		return error_sys(err, errno, "cannot make a mount namespace");
 	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		return error_sys(err, errno, "cannot take the mounts out of the host's sight");
-	r = mount_overlay(box, err);
+	/* Anew: what was opened before belongs to the host's mounts, which overlayfs does not take from here. */
+	dir_fd = open(box->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (dir_fd < 0)
+		return error_sys(err, errno, "cannot open '%s'", box->path);
+	r = mount_overlay(box, dir_fd, err);
 	if (r < 0)
 		return r;
-	fd = openat(box->dir_fd, "rootfs", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	fd = openat(dir_fd, "rootfs", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	return fd < 0 ? error_sys(err, errno, "cannot open '%s/rootfs'", box->path) : fd;
 }
