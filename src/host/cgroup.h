@@ -157,7 +157,10 @@ struct cgroup_oom;
 int cgroup_oom_open(const struct cgroup *cg, struct cgroup_oom **ret, struct error *err);
 /* Readable (POLLIN) when something happened; then call cgroup_oom_read(). */
 int cgroup_oom_fd(const struct cgroup_oom *oom);
-/* How many OOM events came since the last call (0: none), and whether the group is gone (all processes ended). */
+/*
+ * How many OOM events came since the last call (0: none), and whether it was the last one: the group lost its last
+ * process (v2) or was removed (v1, which tells no earlier).
+ */
 int cgroup_oom_read(struct cgroup_oom *oom, uint64_t *ret_events, bool *ret_gone, struct error *err);
 void cgroup_oom_close(struct cgroup_oom *oom);
 

@@ -12,6 +12,7 @@ struct cgroup_oom {
 	int fd;			 /* v1: eventfd; v2: inotify */
 	int control_fd;		 /* v1: memory.oom_control, which the eventfd hangs on */
 	uint64_t kills;		 /* v2: oom_kill at the last look */
+	bool populated;		 /* v2: there was a process at the last look */
 };
 
 void cgroup_oom_close(struct cgroup_oom *oom)
@@ -54,6 +55,7 @@ static int open_v1(struct cgroup_oom *oom, struct error *err)
 static int open_v2(struct cgroup_oom *oom, struct error *err)
 {
 	static const char *const files[] = {"memory.events", "cgroup.events"};
+	uint64_t populated = 0;
 	char path[PATH_MAX];
 	int r;
 
@@ -66,6 +68,9 @@ static int open_v2(struct cgroup_oom *oom, struct error *err)
 			return watch_failed(oom, files[i], errno, err);
 	}
 	r = cgroup_file_read_key(&oom->node, "memory.events", "oom_kill", &oom->kills);
+	if (r == 0)
+		r = cgroup_file_read_key(&oom->node, "cgroup.events", "populated", &populated);
+	oom->populated = populated;
 	return r < 0 ? watch_failed(oom, "memory.events", r, err) : 0;
 }
 
@@ -124,9 +129,10 @@ static int read_v2(struct cgroup_oom *oom, uint64_t *ret_events, bool *ret_gone)
 	r = cgroup_file_read_key(&oom->node, "memory.events", "oom_kill", &kills);
 	if (r < 0 && r != -ENOENT && r != -ENODEV)
 		return r;
-	cgroup_file_read_key(&oom->node, "cgroup.events", "populated", &populated);
+	r = cgroup_file_read_key(&oom->node, "cgroup.events", "populated", &populated);
 	*ret_events = kills > oom->kills ? kills - oom->kills : 0;
-	*ret_gone = !populated;
+	*ret_gone = r < 0 || (oom->populated && !populated);
+	oom->populated = populated;
 	oom->kills = kills;
 	return 0;
 }

@@ -532,10 +532,12 @@ static void test_oom(void **state)
 	struct cgroup *cg;
 	uint64_t events;
 	bool gone;
+	pid_t pid;
 	int status;
 
 	need_groups();
 	cg = make(&r);
+	pid = enter(cg, sleep_long);
 	assert_int_equal(cgroup_oom_open(cg, &oom, &err), 0);
 	status = wait_for(enter(cg, allocate_much));
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
@@ -544,6 +546,8 @@ static void test_oom(void **state)
 	assert_int_equal(cgroup_oom_read(oom, &events, &gone, &err), 0);
 	assert_true(events >= 1);
 	assert_false(gone);
+	kill(pid, SIGKILL);
+	wait_for(pid);
 	destroy(cg);
 	assert_int_equal(poll(&p, 1, 5000), 1);
 	assert_int_equal(cgroup_oom_read(oom, &events, &gone, &err), 0);
