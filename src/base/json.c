@@ -7,11 +7,31 @@
 #include "base/utf8.h"
 
 #define JSON_MAX_DEPTH 64
+/* A tree costs up to 800 bytes for two of text: these bound what a few megabytes can make us allocate to some 150 MB. */
+#define JSON_MAX_CONTAINERS (1u << 16)
+#define JSON_MAX_VALUES (1u << 20)
 
 static void cleanup_tokener(struct json_tokener **t)
 {
 	if (*t)
 		json_tokener_free(*t);
+}
+
+/* Brackets and commas inside strings count too: good enough for a bound, and one pass without a parser. */
+static int check_size(const char *data, size_t len, struct error *err)
+{
+	size_t containers = 0, values = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		containers += data[i] == '{' || data[i] == '[';
+		values += data[i] == ',';
+	}
+	if (containers > JSON_MAX_CONTAINERS)
+		return error_set(err, E2BIG, "JSON text with %zu objects and arrays; at most %u are accepted", containers,
+				 JSON_MAX_CONTAINERS);
+	if (values > JSON_MAX_VALUES)
+		return error_set(err, E2BIG, "JSON text with %zu values; at most %u are accepted", values, JSON_MAX_VALUES);
+	return 0;
 }
 
 int json_parse(const char *data, size_t len, struct json_object **ret, struct error *err)
@@ -20,11 +40,15 @@ int json_parse(const char *data, size_t len, struct json_object **ret, struct er
 	_cleanup_json_ struct json_object *obj = NULL;
 	enum json_tokener_error e;
 	size_t end;
+	int r;
 
 	if (!tok)
 		return error_oom(err);
 	if (len > INT_MAX - 1)
 		return error_set(err, EFBIG, "JSON text of %zu bytes is too large", len);
+	r = check_size(data, len, err);
+	if (r < 0)
+		return r;
 	end = utf8_valid(data, len); /* json-c's own check lets overlong forms and surrogates pass */
 	if (end < len)
 		return error_set(err, EINVAL, "invalid JSON at byte %zu: not UTF-8", end);

@@ -13,7 +13,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 
-/* Parses one whole JSON text (UTF-8 checked, depth at most 64). The caller owns *RET (json_object_put). */
+/* Parses one whole JSON text (UTF-8 checked, depth at most 64, at most 65536 objects and arrays and 1048576 values). The caller owns *RET (json_object_put). */
 int json_parse(const char *data, size_t len, struct json_object **ret, struct error *err);
 
 int json_get_object(struct json_object *o, const char *where, const char *key, struct json_object **ret, struct error *err);
