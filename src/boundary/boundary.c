@@ -176,6 +176,8 @@ static void run_hooks(const struct box *box, const struct oci_hooks *hooks, cons
 {
 	_cleanup_json_ struct json_object *state = NULL;
 
+	if (hooks->n == 0)
+		return;
 	if (box_state_json(box, status, &state, NULL) == 0)
 		oci_hooks_run_all(hooks, kind, json_object_to_json_string_ext(state, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 }
@@ -222,6 +224,8 @@ static int make_box(const struct boundary_ops *boundary, const char *root, const
 		r = write_pid_file(options->pid_file, started.pid, err);
 	if (r < 0) {
 		undo(boundary, box);
+		/* "continue the lifecycle at" the destruction, OCI runtime-spec, runtime, "Lifecycle", steps 3 to 13 */
+		run_hooks(box, &bundle->spec->hooks.poststop, "poststop", BOX_STOPPED);
 		return r;
 	}
 	box_unlock(box);

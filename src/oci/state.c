@@ -137,6 +137,25 @@ static int make_directory(const char *root, const char *id, const char *path, st
 	return error_sys(err, errno, "cannot create the state directory '%s'", path);
 }
 
+/*
+ * What is read here decides which processes and groups are killed: a directory that somebody else made (below /tmp, with
+ * no runtime directory at hand) or that leads elsewhere is not ours to follow.
+ */
+static int open_directory(const char *path, const char *id, struct error *err)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 && errno == ENOENT)
+		return error_set(err, ENOENT, "container '%s' does not exist", id);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return error_sys(err, errno, "cannot open the state directory '%s'", path);
+	if (st.st_uid != geteuid())
+		return error_set(err, EPERM, "the state directory '%s' belongs to user %u, not to %u; run as that user or give another --root",
+				 path, (unsigned)st.st_uid, (unsigned)geteuid());
+	return take_fd(&fd);
+}
+
 static int write_config(int dir_fd, const char *config, size_t len, struct error *err)
 {
 	_cleanup_close_ int fd = openat(dir_fd, BOX_CONFIG_FILE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -172,9 +191,9 @@ int box_new(const char *root, const char *id, const char *config, size_t config_
 	r = make_directory(root, id, path, err);
 	if (r < 0)
 		return r;
-	box->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	box->dir_fd = open_directory(path, id, err);
 	if (box->dir_fd < 0)
-		r = error_sys(err, errno, "cannot open the state directory '%s'", path);
+		r = box->dir_fd;
 	else if (flock(box->dir_fd, LOCK_EX | LOCK_NB) < 0)
 		r = error_sys(err, errno, "cannot lock the state directory '%s'", path);
 	else
@@ -261,11 +280,9 @@ int box_load(const char *root, const char *id, bool lock, struct box **ret, stru
 	path = box_path(root, id);
 	if (!box || !path)
 		return error_oom(err);
-	box->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (box->dir_fd < 0 && errno == ENOENT)
-		return error_set(err, ENOENT, "container '%s' does not exist", id);
+	box->dir_fd = open_directory(path, id, err);
 	if (box->dir_fd < 0)
-		return error_sys(err, errno, "cannot open the state directory '%s'", path);
+		return box->dir_fd;
 	if (lock) {
 		r = lock_directory(box, err);
 		if (r < 0)

@@ -104,6 +104,28 @@ static void test_hostile_record(void **state)
 	}
 }
 
+/* Somebody else's directory, or a link to one, is not followed. */
+static void test_foreign_directory(void **state)
+{
+	_cleanup_box_ struct box *box = NULL, *again = NULL;
+	struct error err = ERROR_INIT;
+	char path[128], link[128];
+
+	assert_int_equal(box_new(root, "four", "{}", 2, &box, &err), 0);
+	snprintf(path, sizeof(path), "%s/four", root);
+	snprintf(link, sizeof(link), "%s/five", root);
+	assert_int_equal(symlink(path, link), 0);
+	assert_true(box_load(root, "five", false, &again, &err) < 0);
+	assert_int_equal(unlink(link), 0);
+	if (geteuid() == 0) { /* only root can give a directory away */
+		assert_int_equal(chown(path, 65534, 65534), 0);
+		assert_int_equal(box_load(root, "four", false, &again, &err), -EPERM);
+		assert_non_null(strstr(err.message, "belongs to user 65534, not to 0"));
+	}
+	assert_null(again);
+	assert_int_equal(box_remove(box, &err), 0);
+}
+
 static int make_root(void **state)
 {
 	return mkdtemp(root) ? 0 : -1;
@@ -121,6 +143,7 @@ int main(void)
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_cut_off),
 		cmocka_unit_test(test_hostile_record),
+		cmocka_unit_test(test_foreign_directory),
 	};
 
 	return cmocka_run_group_tests(tests, make_root, remove_root);
