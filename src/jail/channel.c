@@ -69,11 +69,12 @@ int channel_receive(int channel, struct channel_message *ret, int *ret_fd)
 	ssize_t n;
 
 	*ret_fd = -1;
+	/* ECONNRESET tells, once, that the other side ended without hearing us; what it said before is still to come. */
 	do
 		n = recvmsg(channel, &msg, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (n < 0)
-		return errno == ECONNRESET ? 0 : -errno;
+		return -errno;
 	if (n == 0)
 		return 0;
 	if ((size_t)n < offsetof(struct channel_message, text))
