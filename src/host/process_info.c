@@ -6,6 +6,8 @@
 #include "base/cleanup.h"
 #include "base/fdio.h"
 
+#define PF_EXITING 0x4u /* Linux, include/linux/sched.h; part of the ABI of proc_pid_stat(5), field 9 */
+
 int process_info_read(pid_t pid, struct process_info *ret)
 {
 	char path[32], text[1024], *p;
@@ -13,6 +15,7 @@ int process_info_read(pid_t pid, struct process_info *ret)
 	struct process_info info;
 	unsigned long long start, user, system, resident;
 	int parent, session;
+	unsigned flags;
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
@@ -26,9 +29,11 @@ int process_info_read(pid_t pid, struct process_info *ret)
 	/* The command name may hold anything, also parentheses and spaces: fields are counted from the last ')'. */
 	p = strrchr(text, ')');
 	if (!p || sscanf(p + 1,
-			 " %c %d %*d %d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %llu %*u %llu",
-			 &info.state, &parent, &session, &user, &system, &start, &resident) != 7)
+			 " %c %d %*d %d %*d %*d %u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %llu %*u %llu",
+			 &info.state, &parent, &session, &flags, &user, &system, &start, &resident) != 8)
 		return -EPROTO;
+	/* The first process of a pid namespace stays for as long as a parent outside does not reap one of its others. */
+	info.ended = info.state == 'Z' || info.state == 'X' || flags & PF_EXITING;
 	info.parent = parent;
 	info.session = session;
 	info.cpu_ticks = user + system;

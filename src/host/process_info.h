@@ -1,6 +1,7 @@
 /* What /proc/PID/stat tells of a process, proc_pid_stat(5). */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -9,6 +10,7 @@ struct process_info {
 	pid_t parent, session;
 	uint64_t cpu_ticks;  /* user and system time, in clock ticks */
 	uint64_t resident;   /* pages */
+	bool ended;          /* a zombie, or on its way out: its memory, files, namespaces and control group are or will be gone */
 	uint64_t start_time; /* clock ticks since boot */
 };
 

@@ -53,6 +53,9 @@ int seccomp_compile(const struct seccomp_policy *policy, struct seccomp_program 
 int seccomp_compile_cached(const char *cache_dir, const struct seccomp_policy *policy, struct seccomp_program **ret,
 			   struct error *err);
 
+/* The usual CACHE_DIR of this user: it lives until the machine ends. Owned by the caller; *RET is NULL when there is none. */
+int seccomp_cache_dir(char **ret, struct error *err);
+
 /*
  * Puts the filter on the calling thread. It needs no_new_privs or CAP_SYS_ADMIN in the user namespace: with
  * noNewPrivileges load it as the very last step before execve, without it before capabilities are dropped.

@@ -280,3 +280,17 @@ int seccomp_compile_cached(const char *cache_dir, const struct seccomp_policy *p
 		log_debug("seccomp: cannot cache the filter in '%s': %s", cache_dir, strerror(-r));
 	return 0;
 }
+
+int seccomp_cache_dir(char **ret, struct error *err)
+{
+	const char *dir = geteuid() == 0 ? "/run" : getenv("XDG_RUNTIME_DIR");
+
+	*ret = NULL;
+	if (!dir || *dir != '/')
+		return 0;
+	if (asprintf(ret, "%s/ringwall-seccomp", dir) < 0) {
+		*ret = NULL;
+		return error_oom(err);
+	}
+	return 0;
+}

@@ -65,6 +65,15 @@ int terminal_set_size(int fd, unsigned short columns, unsigned short rows)
 	return ioctl(fd, TIOCSWINSZ, &size) < 0 ? -errno : 0;
 }
 
+int terminal_copy_size(int from, int to)
+{
+	struct winsize size;
+
+	if (ioctl(from, TIOCGWINSZ, &size) < 0)
+		return 0;
+	return ioctl(to, TIOCSWINSZ, &size) < 0 ? -errno : 0;
+}
+
 int socket_send_fd(int sock, int fd, const char *data, struct error *err)
 {
 	union {

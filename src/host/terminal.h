@@ -22,6 +22,9 @@ int terminal_open(int root_fd, struct terminal *ret, struct error *err);
 /* Characters; 0 leaves the size alone. */
 int terminal_set_size(int fd, unsigned short columns, unsigned short rows);
 
+/* Gives terminal TO the size of FROM, which may also be no terminal: then nothing is done. */
+int terminal_copy_size(int from, int to);
+
 /* Sends FD with DATA (a name) over the connected unix socket SOCK, as --console-socket and --pidfd-socket want it. */
 int socket_send_fd(int sock, int fd, const char *data, struct error *err);
 

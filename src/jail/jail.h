@@ -63,10 +63,6 @@ struct jail_sysctl {
 	const char *key, *value; /* "net.ipv4.ip_forward" or "net/ipv4/ip_forward" */
 };
 
-struct jail_net_device {
-	const char *name, *new_name;
-};
-
 struct jail_rlimit {
 	int resource;
 	uint64_t soft, hard;

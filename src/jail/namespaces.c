@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 
 #include "base/fdio.h"
+#include "host/netdev.h"
 
 static int enter(int fd, int type, struct error *err)
 {
@@ -109,6 +110,8 @@ int child_enter_namespaces(struct child *c, struct error *err)
 	/* Its root is the control group we are in, so it cannot be made together with us. */
 	if (r == 0 && jail->new_namespaces & CLONE_NEWCGROUP && unshare(CLONE_NEWCGROUP) < 0)
 		r = error_sys(err, errno, "cannot make a cgroup namespace");
+	if (r == 0 && jail->new_namespaces & CLONE_NEWNET)
+		r = netdev_loopback_up(err);
 	if (r == 0 && jail->new_namespaces & CLONE_NEWTIME)
 		r = make_time_namespace(c, err);
 	return r;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "host/mount.h"
 #include "host/path.h"
@@ -48,7 +49,8 @@ int child_open_terminal(struct child *c, struct error *err)
 	r = terminal_open(c->root_fd, &t, err);
 	if (r < 0)
 		return r;
-	r = terminal_set_size(t.master, p->console_width, p->console_height);
+	r = p->console_width || p->console_height ? terminal_set_size(t.master, p->console_width, p->console_height) :
+						    terminal_copy_size(STDIN_FILENO, t.master);
 	if (r < 0)
 		return error_sys(err, r, "cannot set the size of the terminal");
 	if (p->uid && fchown(t.slave, p->uid, (gid_t)-1) < 0 && errno != EPERM)

@@ -265,6 +265,17 @@ static int parse_record(struct box *box, struct json_object *o, struct error *er
 	return 0;
 }
 
+/* The creator of a box holds its lock as long as it works on it; who cannot take it, finds it at work. */
+static bool creator_at_work(const struct box *box)
+{
+	_cleanup_close_ int fd = -1;
+
+	if (box->locked)
+		return box->is_new;
+	fd = openat(box->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0;
+}
+
 int box_load(const char *root, const char *id, bool lock, struct box **ret, struct error *err)
 {
 	_cleanup_box_ struct box *box = NULL;
@@ -289,8 +300,11 @@ int box_load(const char *root, const char *id, bool lock, struct box **ret, stru
 			return r;
 		box->locked = true;
 	}
-	/* A creator that was killed before its first save leaves no record; there is nothing to undo then. */
+	/* A creator that was killed before its first save leaves no record; `delete` then has nothing else to undo. */
 	r = file_read_at(box->dir_fd, BOX_STATE_FILE, STATE_MAX, &text, &len, err);
+	if (r == -ENOENT && !lock && !creator_at_work(box))
+		return error_set(err, EUCLEAN,
+				 "the creation of container '%s' was cut off; remove it with: ringwall delete --force %s", id, id);
 	if (r < 0 && r != -ENOENT)
 		return r;
 	if (r == 0) {
@@ -396,18 +410,7 @@ static bool box_alive(const struct box *box)
 
 	if (box->pid <= 0 || process_info_read(box->pid, &info) < 0)
 		return false;
-	return info.start_time == box->pid_start && info.state != 'Z' && info.state != 'X';
-}
-
-/* The creator of a box holds its lock as long as it works on it; who cannot take it, finds it at work. */
-static bool creator_at_work(const struct box *box)
-{
-	_cleanup_close_ int fd = -1;
-
-	if (box->locked)
-		return box->is_new;
-	fd = openat(box->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0;
+	return info.start_time == box->pid_start && !info.ended;
 }
 
 enum box_status box_process_status(const struct box *box)

@@ -407,7 +407,7 @@ class Snapshot:
             for item in getattr(before, name):
                 if item in more:
                     more.remove(item)
-            found += [f"{name}: {item}" for item in more if not (name == "run" and item in ("ringwall", "crun", "runc"))]
+            found += [f"{name}: {item}" for item in more if not (name == "run" and item in ("ringwall", "ringwall-seccomp", "crun", "runc"))]
         found += [f"process: {pid} ({name})" for pid, name in self.processes.items() if pid not in before.processes]
         found += [f"descriptor: {fd}" for fd in self.fds - before.fds if os.path.exists(f"/proc/self/fd/{fd}")]
         return found

@@ -5,8 +5,10 @@
 #include <sys/syscall.h>
 
 #include "host/cgroup_stats.h"
+#include "host/process_info.h"
 
 #define KILL_TIMEOUT_MS 10000
+#define KILL_POLL_MS 50
 #define FREEZE_TIMEOUT_MS 10000
 
 static int container_start(struct box *box, struct error *err)
@@ -130,23 +132,27 @@ static int container_pids(struct box *box, pid_t **ret, size_t *ret_n, struct er
 	return namespace_members(box->pid, CLONE_NEWPID, ret, ret_n, err);
 }
 
+static bool has_ended(pid_t pid)
+{
+	struct process_info info;
+
+	return process_info_read(pid, &info) < 0 || info.ended;
+}
+
 /* Kills the first process and waits until it is gone, and with it all others of its pid namespace. */
 static int end_process(const struct box *box, struct error *err)
 {
 	_cleanup_close_ int pidfd = box_pidfd(box, NULL);
 	struct pollfd p = { .fd = pidfd, .events = POLLIN };
-	int n;
 
 	if (pidfd < 0)
 		return 0;
 	if (syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0)
 		return errno == ESRCH ? 0 : error_sys(err, errno, "cannot kill container '%s'", box->id);
-	do
-		n = poll(&p, 1, KILL_TIMEOUT_MS);
-	while (n < 0 && errno == EINTR);
-	if (n <= 0)
-		return error_set(err, ETIMEDOUT, "process %d of container '%s' does not die", (int)box->pid, box->id);
-	return 0;
+	for (int waited = 0; waited < KILL_TIMEOUT_MS; waited += KILL_POLL_MS)
+		if (poll(&p, 1, KILL_POLL_MS) > 0 || has_ended(box->pid))
+			return 0;
+	return error_set(err, ETIMEDOUT, "process %d of container '%s' does not die", (int)box->pid, box->id);
 }
 
 static int container_destroy(struct box *box, struct error *err)

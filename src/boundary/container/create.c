@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "base/json.h"
+#include "host/netdev.h"
 #include "host/terminal.h"
 #include "host/userns.h"
 #include "oci/hooks.h"
@@ -44,6 +45,21 @@ static int run_hooks(struct making *m, const struct oci_hooks *hooks, const char
 	return r < 0 ? r : oci_hooks_run(hooks, kind, state, err);
 }
 
+static int move_net_devices(const struct oci_linux *l, pid_t pid, struct error *err)
+{
+	_cleanup_close_ int netns = -1;
+	int r = 0;
+
+	if (l->n_net_devices == 0)
+		return 0;
+	netns = namespace_open_pid(pid, CLONE_NEWNET, err);
+	if (netns < 0)
+		return netns;
+	for (size_t i = 0; i < l->n_net_devices && r == 0; i++)
+		r = netdev_move(l->net_devices[i].name, l->net_devices[i].new_name ?: l->net_devices[i].name, netns, err);
+	return r;
+}
+
 static int on_created(pid_t pid, void *data, struct error *err)
 {
 	struct making *m = data;
@@ -52,7 +68,9 @@ static int on_created(pid_t pid, void *data, struct error *err)
 	r = box_set_pid(m->box, pid, err);
 	if (r == 0)
 		r = container_record(m->box, m->cgroup, m->spec, m->rootless, err);
-	return r < 0 ? r : box_save(m->box, err);
+	if (r == 0)
+		r = box_save(m->box, err);
+	return r < 0 ? r : move_net_devices(&m->spec->linux_, pid, err);
 }
 
 static int on_before_pivot(pid_t pid, void *data, struct error *err)

@@ -307,10 +307,9 @@ static int translate_seccomp(const struct box *box, const struct oci_spec *spec,
 
 	if (!spec->linux_.seccomp)
 		return 0;
-	if (asprintf(&cache, "%s/.seccomp", box->root) < 0) {
-		cache = NULL;
-		return error_oom(err);
-	}
+	r = seccomp_cache_dir(&cache, err);
+	if (r < 0)
+		return r;
 	r = seccomp_compile_cached(cache, spec->linux_.seccomp, &cj->seccomp, err);
 	if (r < 0)
 		return error_prefix(err, "linux.seccomp");
@@ -330,8 +329,8 @@ int translate_process(const struct box *box, const struct oci_spec *spec, const 
 	out->gid = p->gid;
 	out->groups = p->additional_gids;
 	out->n_groups = p->n_additional_gids;
-	out->has_umask = p->has_umask;
-	out->umask = p->umask;
+	out->has_umask = true;
+	out->umask = p->has_umask ? p->umask : 0022;
 	out->has_caps = p->has_capabilities;
 	out->caps = p->capabilities;
 	out->no_new_privs = p->no_new_privileges;

@@ -45,11 +45,11 @@ static int prepare_filters(const struct box *box, const struct oci_spec *spec, s
 	if (!l->setup.host.seccomp)
 		return 0; /* the floor does without */
 	profile = process_profile(&l->setup.policy, &l->setup.host);
-	if (!profile || asprintf(&cache, "%s/.seccomp", box->root) < 0) {
-		cache = NULL;
+	if (!profile)
 		return error_oom(err);
-	}
-	r = seccomp_compile_cached(cache, profile, &l->filter, err);
+	r = seccomp_cache_dir(&cache, err);
+	if (r == 0)
+		r = seccomp_compile_cached(cache, profile, &l->filter, err);
 	if (r == 0 && spec->linux_.seccomp)
 		r = seccomp_compile_cached(cache, spec->linux_.seccomp, &l->second_filter, err);
 	if (r < 0)
