@@ -25,10 +25,11 @@ int bundle_load(const char *dir, const char *config, struct loaded_bundle *ret, 
 		return error_oom(err);
 	}
 	r = file_read_at(AT_FDCWD, file, OCI_CONFIG_MAX, &b.config, &len, err);
-	if (r == 0)
-		r = oci_spec_parse(b.config, len, &b.spec, err);
 	if (r < 0)
-		return error_prefix(err, "bundle '%s'", b.path);
+		return r;
+	r = oci_spec_parse(b.config, len, &b.spec, err);
+	if (r < 0)
+		return error_prefix(err, "%s", file);
 	b.bundle = (struct bundle){ .path = b.path, .config = b.config, .config_len = len, .spec = b.spec };
 	*ret = b;
 	b = (struct loaded_bundle){ 0 };
