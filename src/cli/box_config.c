@@ -42,14 +42,52 @@ static int set_user_namespace(const struct box_request *rq, struct oci_spec *spe
 	return 0;
 }
 
+/*
+ * A wall without namespaces gets only those that the user asked for, and refuses them. Its network is the host's or none;
+ * how much of the host's is granted is said in annotations (docs/process.md).
+ */
+static int without_own_view(const struct box_request *rq, struct oci_spec *spec, struct error *err)
+{
+	static const int types[] = { CLONE_NEWNS, CLONE_NEWNET, CLONE_NEWPID, CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWCGROUP };
+	static const struct {
+		const char *key, *value;
+	} grants[] = { { "tcp-connect", "any" }, { "tcp-bind", "any" }, { "allow", "udp" } };
+	const struct {
+		const char *option, *value;
+		int type;
+	} asked[] = { { "pid", rq->options->pid, CLONE_NEWPID },
+		      { "ipc", rq->options->ipc, CLONE_NEWIPC },
+		      { "uts", rq->options->uts, CLONE_NEWUTS },
+		      { "cgroupns", rq->options->cgroupns, CLONE_NEWCGROUP } };
+	char key[64];
+
+	if (strcmp(rq->network, "host") != 0 && strcmp(rq->network, "none") != 0)
+		return error_set(err, EOPNOTSUPP, "isolation '%s' has no network of its own: use --network none or --network host",
+				 rq->cli->isolation);
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		oci_remove_namespace(spec, types[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(asked); i++)
+		if (asked[i].value && set_namespace(spec, asked[i].type, asked[i].option, asked[i].value, err) < 0)
+			return -err->code;
+	for (size_t i = 0; strcmp(rq->network, "host") == 0 && i < ARRAY_SIZE(grants); i++) {
+		snprintf(key, sizeof(key), "run.ringwall.process.%s", grants[i].key);
+		if (oci_set_annotation(spec, key, grants[i].value) < 0)
+			return error_oom(err);
+	}
+	return 0;
+}
+
 static int set_namespaces(const struct box_request *rq, struct oci_spec *spec, struct error *err)
 {
 	const struct run_options *o = rq->options;
 	int r;
 
+	if (!rq->own_view)
+		return without_own_view(rq, spec, err);
+
 	r = set_user_namespace(rq, spec, err);
 	if (r == 0)
-		r = set_namespace(spec, CLONE_NEWNET, "network", strcmp(o->network, "none") == 0 ? "private" : o->network, err);
+		r = set_namespace(spec, CLONE_NEWNET, "network", strcmp(rq->network, "none") == 0 ? "private" : rq->network, err);
 	if (r == 0)
 		r = set_namespace(spec, CLONE_NEWPID, "pid", o->pid, err);
 	if (r == 0)
@@ -67,11 +105,11 @@ static int set_names(const struct box_request *rq, struct oci_spec *spec, struct
 	bool own = oci_spec_namespace(spec, CLONE_NEWUTS);
 	char hostname[65];
 
-	if (!own && (o->hostname || o->domainname))
+	if (!own && rq->own_view && (o->hostname || o->domainname))
 		return error_set(err, EINVAL, "options --hostname and --domainname need a UTS namespace of the box's own");
 	snprintf(hostname, sizeof(hostname), "%.64s", o->hostname ? o->hostname : rq->id);
-	if (oci_set_string(&spec->hostname, own ? hostname : NULL) < 0 ||
-	    oci_set_string(&spec->domainname, own ? o->domainname : NULL) < 0 || oci_set_string(&spec->root.path, "rootfs") < 0)
+	if (oci_set_string(&spec->hostname, own ? hostname : o->hostname) < 0 ||
+	    oci_set_string(&spec->domainname, o->domainname) < 0 || oci_set_string(&spec->root.path, "rootfs") < 0)
 		return error_oom(err);
 	spec->root.readonly = o->read_only;
 	return 0;
@@ -85,8 +123,8 @@ static int set_cgroup(const struct box_request *rq, struct oci_spec *spec, struc
 
 	if (strcmp(rq->cli->cgroup_manager, "systemd") == 0)
 		n = asprintf(&path, "%s:ringwall:%s", parent ? parent : "", rq->id);
-	else if (rq->rootless && !parent)
-		return 0; /* the caller's own group, where that is possible */
+	else if ((rq->rootless || !rq->own_view) && !parent)
+		return 0; /* where that is possible, and something is asked that needs one */
 	else
 		n = asprintf(&path, "%s/%s", parent ? parent : "/ringwall", rq->id);
 	if (n < 0)

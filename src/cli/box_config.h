@@ -12,6 +12,8 @@ struct box_request {
 	const char *id, *folder; /* the box's folder, absolute */
 	char **command;          /* what followed IMAGE; empty: the image's */
 	bool rootless;           /* made by somebody else than root */
+	bool own_view;           /* the wall has namespaces, and so mounts and a network of the box's own */
+	const char *network;     /* what --network says, or the wall's default */
 };
 
 /* *RET is freed with oci_spec_free(). The user is still 0: names are looked up in the mounted root file system. */

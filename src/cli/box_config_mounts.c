@@ -246,10 +246,16 @@ static int adapt_defaults(const struct box_request *rq, struct oci_spec *spec, s
 int box_config_mounts(const struct box_request *rq, struct oci_spec *spec, struct error *err)
 {
 	const struct run_options *o = rq->options;
-	int r = adapt_defaults(rq, spec, err);
+	int r = 0;
 
-	if (r == 0)
-		r = add_etc_files(rq, spec, err);
+	if (rq->own_view) {
+		r = adapt_defaults(rq, spec, err);
+		if (r == 0)
+			r = add_etc_files(rq, spec, err);
+	} else {
+		while (spec->n_mounts)
+			oci_remove_mount(spec, spec->mounts[0].destination);
+	}
 	for (char **t = o->tmpfs; r == 0 && t && *t; t++)
 		r = add_tmpfs(rq, spec, *t, err);
 	for (char **v = o->volumes; r == 0 && v && *v; v++)

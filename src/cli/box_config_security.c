@@ -34,9 +34,10 @@ static int change_caps(char *const *names, const char *option, bool add, uint64_
 	return 0;
 }
 
-static int set_caps(const struct run_options *o, struct oci_process *process, struct error *err)
+static int set_caps(const struct box_request *rq, struct oci_process *process, struct error *err)
 {
-	uint64_t caps = o->privileged ? cap_all_known() : DEFAULT_CAPS;
+	const struct run_options *o = rq->options;
+	uint64_t caps = o->privileged ? cap_all_known() : rq->own_view ? DEFAULT_CAPS : 0;
 	bool drop_all = strv_contains(o->cap_drop, "ALL") || strv_contains(o->cap_drop, "all");
 	int r;
 
@@ -152,14 +153,15 @@ int box_config_security(const struct box_request *rq, struct oci_spec *spec, str
 	struct security s = { 0 };
 	int r;
 
-	spec->process->no_new_privileges = false;
-	r = set_caps(o, spec->process, err);
+	spec->process->no_new_privileges = !rq->own_view;
+	r = set_caps(rq, spec->process, err);
 	for (char **t = o->security_opt; r == 0 && t && *t; t++)
 		r = apply_option(spec, &s, *t, err);
-	if (r == 0)
+	/* A wall without namespaces has a filter of its own, always, and nothing to mask. */
+	if (r == 0 && (rq->own_view || s.seccomp))
 		r = set_seccomp(spec, &s, o->privileged, err);
 	if (r == 0)
-		r = set_masks(spec, &s, o->privileged, err);
+		r = set_masks(spec, &s, o->privileged || !rq->own_view, err);
 	strv_free(s.unmask);
 	return r;
 }

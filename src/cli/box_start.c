@@ -89,10 +89,14 @@ int box_start_here(const struct cli *cli, const struct image_box *box, struct cr
 
 	chosen.isolation = image_box_string(box, "isolation");
 	chosen.at_least = NULL;
-	r = stage_enter_user_namespace(err);
-	if (r < 0)
-		return r;
-	root_fd = stage_mount(box, err);
+	if (image_box_flag(box, "unpacked")) {
+		root_fd = stage_open_unpacked(box, err);
+	} else {
+		r = stage_enter_user_namespace(err);
+		if (r < 0)
+			return r;
+		root_fd = stage_mount(box, err);
+	}
 	if (root_fd < 0)
 		return root_fd;
 	r = complete_config(box, root_fd, &bundle, err);
@@ -101,7 +105,7 @@ int box_start_here(const struct cli *cli, const struct image_box *box, struct cr
 	if (r < 0)
 		return r;
 	cli_create_options(cli, create);
-	if (rootless)
+	if (rootless && !image_box_flag(box, "unpacked"))
 		create->rootless = TRI_YES;
 	r = cli_wall(&chosen, bundle.spec, create, &wall, err);
 	if (r < 0)
@@ -142,7 +146,7 @@ int box_clean(const struct cli *cli, const struct image_box *box, bool remove, s
 	_cleanup_box_ struct box *state = NULL;
 	int r;
 
-	r = stage_enter_user_namespace(err);
+	r = image_box_flag(box, "unpacked") ? 0 : stage_enter_user_namespace(err);
 	if (r < 0)
 		return r;
 	r = box_load(cli->root, box->id, true, &state, err);

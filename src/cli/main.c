@@ -64,6 +64,11 @@ static const struct command *const verbs[] = {
 	&cli_ps,
 	&cli_events,
 	&cli_image,
+	&cli_spec,
+	&cli_features,
+	&cli_doctor,
+	&cli_plan,
+	&cli_compare,
 	&cli_completion,
 	&cli_man,
 	&cli_box_launch,
@@ -144,6 +149,7 @@ static int run(char **argv, struct error *err)
 	r = options_defaults(global_options, err);
 	if (r < 0)
 		return r;
+	cli_plan_options();
 	isolation_from_name(argv[0] ? argv[0] : "");
 	r = options_parse(NULL, global_options, true, argv + 1, &operands, err);
 	if (r < 0)

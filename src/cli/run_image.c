@@ -16,6 +16,7 @@
 #include "cli/bundle.h"
 #include "cli/network.h"
 #include "cli/relay.h"
+#include "cli/stage.h"
 #include "monitor/life.h"
 
 enum { LABEL_FILE_MAX = 1 << 20 };
@@ -126,16 +127,16 @@ static int add_labels(struct image_box *box, const struct run_options *o, const 
 	return add_list(box, "labels", all) < 0 ? error_oom(err) : 0;
 }
 
-static int add_ports(struct image_box *box, const struct run_options *o, struct error *err)
+static int add_ports(struct image_box *box, const struct box_request *rq, struct error *err)
 {
 	struct json_object *ports = json_object_new_array();
 	int r = 0;
 
 	if (!ports || add(box, "ports", ports) < 0)
 		return error_oom(err);
-	if (o->publish && strcmp(o->network, "private") != 0)
+	if (rq->options->publish && strcmp(rq->network, "private") != 0)
 		return error_set(err, EINVAL, "--publish needs --network private");
-	for (char **p = o->publish; r == 0 && p && *p; p++)
+	for (char **p = rq->options->publish; r == 0 && p && *p; p++)
 		r = network_parse_port(*p, ports, err);
 	return r;
 }
@@ -156,9 +157,11 @@ static int add_user_map(struct image_box *box, const struct oci_spec *spec)
 	       add(box, "mapCount", json_object_new_int64(spec->linux_.uid_mappings.v[0].count));
 }
 
-static int fill_record(const struct cli *cli, struct image_box *box, const struct run_options *o, const struct image *image,
-		       const struct oci_spec *spec, const char *wall, struct error *err)
+static int fill_record(struct image_box *box, const struct box_request *rq, const struct oci_spec *spec,
+		       const struct boundary_ops *wall, struct error *err)
 {
+	const struct run_options *o = rq->options;
+	const struct image *image = rq->image;
 	const char *stop_signal = o->stop_signal ? o->stop_signal : image->stop_signal ? image->stop_signal : "TERM";
 	time_t now = time(NULL);
 	char created[32];
@@ -177,7 +180,7 @@ static int fill_record(const struct cli *cli, struct image_box *box, const struc
 	r |= add_text(box, "imageID", image->config_digest);
 	r |= add_list(box, "layers", image->layers);
 	r |= add_text(box, "created", created);
-	r |= add_text(box, "isolation", wall);
+	r |= add_text(box, "isolation", wall->name);
 	r |= add_list(box, "command", spec->process->args);
 	r |= add_text(box, "hostname", spec->hostname);
 	r |= add_text(box, "user", o->user ? o->user : image->user);
@@ -189,7 +192,8 @@ static int fill_record(const struct cli *cli, struct image_box *box, const struc
 	r |= add(box, "stopTimeout", json_object_new_int64(o->stop_timeout.v));
 	r |= add(box, "logMaxSize", json_object_new_int64(o->log_max_size.v));
 	r |= add(box, "logMaxFiles", json_object_new_int64(o->log_max_files.v));
-	r |= add_text(box, "network", o->network);
+	r |= add_text(box, "network", rq->network);
+	r |= add(box, "unpacked", json_object_new_boolean(!rq->own_view));
 	r |= add_text(box, "ip", o->ip);
 	r |= add_list(box, "dns", o->dns);
 	r |= add_list(box, "dnsSearch", o->dns_search);
@@ -202,7 +206,7 @@ static int fill_record(const struct cli *cli, struct image_box *box, const struc
 	if (r == 0)
 		r = add_labels(box, o, image, err);
 	if (r == 0)
-		r = add_ports(box, o, err);
+		r = add_ports(box, rq, err);
 	return r < 0 ? r : check_hosts(o, err);
 }
 
@@ -231,24 +235,84 @@ static char **skip_dashes(char **command)
 	return command[0] && strcmp(command[0], "--") == 0 ? command + 1 : command;
 }
 
-/* The wall, and the plan checked against it, before anything is made. */
-static int choose_wall(const struct cli *cli, const struct oci_spec *spec, const char **ret, struct error *err)
+/* The configuration for WALL, in REQUEST also what the wall decides. */
+static int config_for(const struct boundary_ops *wall, const struct cli *cli, struct box_request *rq, struct oci_spec **ret,
+		      struct error *err)
+{
+	struct cli chosen = *cli;
+
+	chosen.isolation = wall->name;
+	rq->own_view = wall->caps & BOUNDARY_NETWORK;
+	rq->network = rq->options->network ? rq->options->network : rq->own_view ? "private" : "none";
+	rq->cli = &chosen;
+	return box_config_build(rq, ret, err);
+}
+
+/* Checks that WALL takes the configuration, before anything is made. */
+static int check_wall(const struct boundary_ops *wall, const struct cli *cli, const struct oci_spec *spec, struct error *err)
 {
 	struct create_options create = CREATE_OPTIONS_INIT;
-	const struct boundary_ops *wall;
-	_cleanup_(plan_free) struct plan plan = { 0 };
+	struct cli chosen = *cli;
+	_cleanup_(plan_free) struct plan plan = { .boundary = wall };
 	int r;
 
+	chosen.isolation = wall->name;
 	cli_create_options(cli, &create);
-	r = cli_wall(cli, spec, &create, &wall, err);
-	if (r < 0)
-		return r;
-	plan.boundary = wall;
-	r = wall->plan(spec, &create, &plan, err);
+	r = cli_wall(&chosen, spec, &create, &wall, err);
 	if (r == 0)
-		r = plan_check(&plan, err);
-	*ret = wall->name;
-	return r;
+		r = wall->plan(spec, &create, &plan, err);
+	return r < 0 ? r : plan_check(&plan, err);
+}
+
+/* --isolation auto: the strongest wall that can take the box, each asked with the configuration it would get. */
+static int choose_wall(const struct cli *cli, struct box_request *rq, const struct boundary_ops **ret, struct oci_spec **ret_spec,
+		       struct error *err)
+{
+	const struct boundary_ops *floor;
+	size_t n = 0;
+
+	if (!cli->at_least)
+		return error_set(err, EINVAL, "--isolation auto needs the weakest wall you accept, as in --at-least container");
+	floor = boundary_find(cli->at_least, err);
+	if (!floor)
+		return error_prefix(err, "option --at-least");
+	while (boundaries[n])
+		n++;
+	while (n-- > 0) { /* the array begins with the weakest */
+		_cleanup_oci_spec_ struct oci_spec *spec = NULL;
+		struct probe probe = { 0 };
+
+		if (boundaries[n]->strength < floor->strength)
+			continue;
+		boundaries[n]->probe(&probe);
+		if (!probe.usable) {
+			error_set(err, EOPNOTSUPP, "%s: %s", boundaries[n]->name, probe.reason);
+			continue;
+		}
+		if (config_for(boundaries[n], cli, rq, &spec, err) < 0 || check_wall(boundaries[n], cli, spec, err) < 0)
+			continue;
+		fprintf(stderr, "ringwall: isolation auto: chose %s\n", boundaries[n]->name);
+		*ret = boundaries[n];
+		*ret_spec = take_ptr(spec);
+		return 0;
+	}
+	return error_prefix(err, "no wall at least as strong as '%s' can take this box", floor->name);
+}
+
+/* The wall that --isolation asks for, and the configuration for it. */
+static int configure(const struct cli *cli, struct box_request *rq, const struct boundary_ops **ret, struct oci_spec **ret_spec,
+		     struct error *err)
+{
+	const char *name = cli->isolation ? cli->isolation : "container";
+	const struct boundary_ops *wall;
+
+	if (strcmp(name, "auto") == 0)
+		return choose_wall(cli, rq, ret, ret_spec, err);
+	wall = boundary_find(name, err);
+	if (!wall)
+		return -EINVAL;
+	*ret = wall;
+	return config_for(wall, cli, rq, ret_spec, err);
 }
 
 static int write_config(const struct image_box *box, const struct oci_spec *spec, struct error *err)
@@ -266,16 +330,18 @@ static int fill_box(const struct cli *cli, const struct run_options *o, const ch
 	_cleanup_oci_spec_ struct oci_spec *spec = NULL;
 	struct box_request request = { .cli = cli, .options = o, .image = &image, .id = box->id, .folder = box->path,
 				       .command = skip_dashes(command), .rootless = geteuid() != 0 };
-	const char *wall;
+	const struct boundary_ops *wall;
 	int r;
 
 	r = get_image(cli, o, name, box->id, box->path, &image, err);
 	if (r == 0)
-		r = box_config_build(&request, &spec, err);
+		r = configure(cli, &request, &wall, &spec, err);
 	if (r == 0)
-		r = choose_wall(cli, spec, &wall, err);
+		r = check_wall(wall, cli, spec, err);
 	if (r == 0)
-		r = fill_record(cli, box, o, &image, spec, wall, err);
+		r = fill_record(box, &request, spec, wall, err);
+	if (r == 0 && !request.own_view)
+		r = stage_unpack(box, err);
 	if (r == 0)
 		r = write_config(box, spec, err);
 	return r < 0 ? r : image_box_save(box, err);
@@ -287,9 +353,10 @@ int run_image_config(struct cli *cli, const struct run_options *o, const char *n
 	_cleanup_image_ struct image image = { 0 };
 	struct box_request request = { .cli = cli, .options = o, .image = &image, .id = o->name ? o->name : "box", .folder = "/",
 				       .command = skip_dashes(command), .rootless = geteuid() != 0 };
+	const struct boundary_ops *wall;
 	int r = get_image(cli, o, name, NULL, NULL, &image, err);
 
-	return r < 0 ? r : box_config_build(&request, ret, err);
+	return r < 0 ? r : configure(cli, &request, &wall, ret, err);
 }
 
 /* ---- running it ---- */

@@ -25,7 +25,8 @@ const struct option run_option_table[] = {
 	{ 'p', "publish", OPTION_LIST, &o_.publish, "[[IP:]HOST:]BOX[/PROTO]", "make a port of the box reachable at the host" },
 	{ 0, "expose", OPTION_LIST, &o_.expose, "PORT", "no effect: every port is open to the other boxes", .hidden = true },
 	{ 0, "network", OPTION_STRING, &o_.network, "none|host|private|ns:PATH",
-	  "the box's network; private is a bridge with NAT, or pasta without privilege", .aliases = "net", .fallback = "private" },
+	  "the box's network; private (a bridge with NAT, or pasta without privilege) where the wall can have one, else none",
+	  .aliases = "net" },
 	{ 0, "ip", OPTION_STRING, &o_.ip, "ADDRESS", "the box's address in the private network" },
 	{ 0, "dns", OPTION_LIST, &o_.dns, "ADDRESS", "name server; the host's when not given" },
 	{ 0, "dns-search", OPTION_LIST, &o_.dns_search, "DOMAIN", "search domain" },
@@ -93,5 +94,5 @@ bool run_options_want_image(const struct run_options *o)
 		if (given[i])
 			return true;
 	return o->interactive || o->tty || o->rm || o->init || o->privileged || o->read_only || o->memory.given ||
-	       o->pids_limit.given || strcmp(o->restart, "no") != 0 || strcmp(o->network, "private") != 0;
+	       o->pids_limit.given || strcmp(o->restart, "no") != 0 || o->network;
 }

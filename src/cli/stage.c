@@ -5,9 +5,11 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "base/strbuf.h"
 #include "base/strv.h"
+#include "host/copy_tree.h"
 #include "host/idmap.h"
 #include "host/mount.h"
 #include "host/path.h"
@@ -172,5 +174,57 @@ int stage_mount(const struct image_box *box, struct error *err)
 	if (r < 0)
 		return r;
 	fd = openat(dir_fd, "rootfs", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	return fd < 0 ? error_sys(err, errno, "cannot open '%s/rootfs'", box->path) : fd;
+}
+
+static int copy_directory(const char *from, int to_dir, const char *to, struct error *err)
+{
+	_cleanup_close_ int source = open(from, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	_cleanup_close_ int target = openat(to_dir, to, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (source < 0 || target < 0)
+		return error_sys(err, errno, "cannot copy '%s'", from);
+	return copy_tree(source, target, err);
+}
+
+/* In a child: its mount namespace ends with it. The merged layers appear over "upper", which the wall never uses. */
+static int copy_merged(const struct image_box *box, struct error *err)
+{
+	_cleanup_close_ int target = openat(box->dir_fd, "rootfs", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW), root = -1;
+
+	if (target < 0)
+		return error_sys(err, errno, "cannot open '%s/rootfs'", box->path);
+	root = stage_mount(box, err);
+	return root < 0 ? root : copy_tree(root, target, err);
+}
+
+int stage_unpack(const struct image_box *box, struct error *err)
+{
+	_cleanup_strv_ char **layers = image_box_strings(box, "layers");
+	int status;
+	pid_t pid;
+
+	if (strv_len(layers) == 1)
+		return copy_directory(layers[0], box->dir_fd, "rootfs", err);
+	pid = fork();
+	if (pid == 0) {
+		struct error reason = ERROR_INIT;
+
+		if (copy_merged(box, &reason) == 0)
+			_exit(0);
+		fprintf(stderr, "ringwall: %s\n", reason.message);
+		_exit(1);
+	}
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (pid < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return error_set(err, EIO, "cannot merge the %zu layers of the image into one directory", strv_len(layers));
+	return 0;
+}
+
+int stage_open_unpacked(const struct image_box *box, struct error *err)
+{
+	int fd = openat(box->dir_fd, "rootfs", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
 	return fd < 0 ? error_sys(err, errno, "cannot open '%s/rootfs'", box->path) : fd;
 }

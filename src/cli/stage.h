@@ -12,3 +12,12 @@ int stage_enter_user_namespace(struct error *err);
 
 /* Enters a mount namespace and mounts the box's layers at <box>/rootfs. A descriptor of that directory, or an error. */
 int stage_mount(const struct image_box *box, struct error *err);
+
+/*
+ * For walls without mounts of their own: copies the image's layers into <box>/rootfs, whiteouts applied, where they stay.
+ * Needs no privilege for an image of one layer.
+ */
+int stage_unpack(const struct image_box *box, struct error *err);
+
+/* Where the box's root directory is, for a wall that has no mounts: <box>/rootfs as it is. */
+int stage_open_unpacked(const struct image_box *box, struct error *err);
