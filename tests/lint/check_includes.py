@@ -24,6 +24,7 @@ LAYERS = {
     "oci": BELOW | {"oci"},
     "image": BELOW | {"image", "opt"},
     "wasm": {"base", "wasm"},
+    "systemd": {"base", "systemd"},
     "cpu": BELOW | {"cpu"},
     "device": BELOW | {"device"},
     "machine": BELOW | {"machine", "cpu", "device"},
@@ -61,9 +62,11 @@ def module_of(path):
     return parts[1]
 
 
-def may_include(module, header):
+def may_include(module, header, path=""):
     """Why MODULE must not include HEADER (a path below src/), or None."""
     target = module_of("src/" + header)
+    if path == "src/boundary/boundary.c" and header == "boundary/{0}/{0}.h".format(header.split("/")[1]):
+        return None  # the array of all boundaries
     if target is None:
         return "names no module"
     top = module.split("/")[0]
@@ -127,7 +130,7 @@ def check_file(root, path):
             if "/" not in header or header.startswith(".."):
                 found.append((line, f'"{header}" is not a full path below src/'))
                 continue
-        why = may_include(module, header)
+        why = may_include(module, header, path)
         if why:
             found.append((line, f'includes "{header}": {why}'))
     if path.startswith("src/") and module != "cli" and path not in SPEAKERS and not name.endswith("main.c"):
