@@ -83,12 +83,14 @@ static void typedef_free_arrays(struct wasm_typedef *t)
 	free(t->results);
 	free(t->fields);
 	free(t->supers);
+	free(t->offsets);
 }
 
 static int typedef_copy(const struct wasm_typedef *from, struct wasm_typedef *to)
 {
 	*to = *from;
 	to->supers = NULL;
+	to->offsets = NULL;
 	to->params = copy(from->params, from->n_params, sizeof(*from->params));
 	to->results = copy(from->results, from->n_results, sizeof(*from->results));
 	to->fields = copy(from->fields, from->n_fields, sizeof(*from->fields));
@@ -141,13 +143,31 @@ static int make_display(struct wasm_typedef *t)
 	return 0;
 }
 
+static int lay_out(struct wasm_typedef *t)
+{
+	uint32_t at = 0;
+
+	t->offsets = malloc((t->n_fields + 1) * sizeof(*t->offsets));
+	if (!t->offsets)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < t->n_fields; i++) {
+		uint32_t size = wasm_type_size(t->fields[i].type), align = size < 8 ? size : 8;
+
+		at = (at + align - 1) & ~(align - 1);
+		t->offsets[i] = at;
+		at += size;
+	}
+	t->offsets[t->n_fields] = at;
+	return 0;
+}
+
 static int publish(struct wasm_typedef *t)
 {
 	struct wasm_typedef ***chunk = &registry.chunks[t->id / CHUNK];
 
 	if (!*chunk)
 		*chunk = calloc(CHUNK, sizeof(**chunk));
-	if (!*chunk || make_display(t) < 0)
+	if (!*chunk || make_display(t) < 0 || lay_out(t) < 0)
 		return -ENOMEM;
 	(*chunk)[t->id % CHUNK] = t;
 	return 0;

@@ -101,6 +101,7 @@ struct wasm_typedef {
 	uint32_t n_params, n_results;
 	struct wasm_field *fields; /* struct: n_fields of them; array: one */
 	uint32_t n_fields;
+	uint32_t *offsets; /* of each field in an object's data, and the size of all of them last */
 };
 
 /* Within a rec group that is not registered yet, a reference to its own k-th type has the heap WASM_HEAP_REC | k. */

@@ -1,0 +1,75 @@
+/* The vector instructions' rows of wasm_slow_ops. Operands are 16 bytes each in the slots, scalars 8. */
+#pragma once
+
+#include "wasm/runtime/slow.h"
+
+#define WASM_SLOW_SIMD_BINARY(X)                                                                                       \
+	X(I8X16_SWIZZLE) X(I8X16_NARROW_I16X8_S) X(I8X16_NARROW_I16X8_U) X(I16X8_NARROW_I32X4_S) X(I16X8_NARROW_I32X4_U) \
+	X(I8X16_EQ) X(I8X16_NE) X(I8X16_LT_S) X(I8X16_LT_U) X(I8X16_GT_S) X(I8X16_GT_U) X(I8X16_LE_S) X(I8X16_LE_U)      \
+	X(I8X16_GE_S) X(I8X16_GE_U) X(I16X8_EQ) X(I16X8_NE) X(I16X8_LT_S) X(I16X8_LT_U) X(I16X8_GT_S) X(I16X8_GT_U)      \
+	X(I16X8_LE_S) X(I16X8_LE_U) X(I16X8_GE_S) X(I16X8_GE_U) X(I32X4_EQ) X(I32X4_NE) X(I32X4_LT_S) X(I32X4_LT_U)      \
+	X(I32X4_GT_S) X(I32X4_GT_U) X(I32X4_LE_S) X(I32X4_LE_U) X(I32X4_GE_S) X(I32X4_GE_U) X(I64X2_EQ) X(I64X2_NE)      \
+	X(I64X2_LT_S) X(I64X2_GT_S) X(I64X2_LE_S) X(I64X2_GE_S) X(F32X4_EQ) X(F32X4_NE) X(F32X4_LT) X(F32X4_GT)          \
+	X(F32X4_LE) X(F32X4_GE) X(F64X2_EQ) X(F64X2_NE) X(F64X2_LT) X(F64X2_GT) X(F64X2_LE) X(F64X2_GE) X(V128_AND)      \
+	X(V128_ANDNOT) X(V128_OR) X(V128_XOR) X(I8X16_ADD) X(I8X16_SUB) X(I16X8_ADD) X(I16X8_SUB) X(I16X8_MUL)           \
+	X(I32X4_ADD) X(I32X4_SUB) X(I32X4_MUL) X(I64X2_ADD) X(I64X2_SUB) X(I64X2_MUL) X(I8X16_ADD_SAT_S)                 \
+	X(I8X16_ADD_SAT_U) X(I8X16_SUB_SAT_S) X(I8X16_SUB_SAT_U) X(I16X8_ADD_SAT_S) X(I16X8_ADD_SAT_U)                   \
+	X(I16X8_SUB_SAT_S) X(I16X8_SUB_SAT_U) X(I8X16_MIN_S) X(I8X16_MIN_U) X(I8X16_MAX_S) X(I8X16_MAX_U) X(I16X8_MIN_S) \
+	X(I16X8_MIN_U) X(I16X8_MAX_S) X(I16X8_MAX_U) X(I32X4_MIN_S) X(I32X4_MIN_U) X(I32X4_MAX_S) X(I32X4_MAX_U)         \
+	X(I8X16_AVGR_U) X(I16X8_AVGR_U) X(I16X8_Q15MULR_SAT_S) X(I32X4_DOT_I16X8_S) X(F32X4_ADD) X(F32X4_SUB)            \
+	X(F32X4_MUL) X(F32X4_DIV) X(F32X4_MIN) X(F32X4_MAX) X(F32X4_PMIN) X(F32X4_PMAX) X(F64X2_ADD) X(F64X2_SUB)        \
+	X(F64X2_MUL) X(F64X2_DIV) X(F64X2_MIN) X(F64X2_MAX) X(F64X2_PMIN) X(F64X2_PMAX) X(I16X8_EXTMUL_LOW_I8X16_S)      \
+	X(I16X8_EXTMUL_HIGH_I8X16_S) X(I16X8_EXTMUL_LOW_I8X16_U) X(I16X8_EXTMUL_HIGH_I8X16_U)                            \
+	X(I32X4_EXTMUL_LOW_I16X8_S) X(I32X4_EXTMUL_HIGH_I16X8_S) X(I32X4_EXTMUL_LOW_I16X8_U)                             \
+	X(I32X4_EXTMUL_HIGH_I16X8_U) X(I64X2_EXTMUL_LOW_I32X4_S) X(I64X2_EXTMUL_HIGH_I32X4_S)                            \
+	X(I64X2_EXTMUL_LOW_I32X4_U) X(I64X2_EXTMUL_HIGH_I32X4_U) X(I16X8_RELAXED_DOT_I8X16_I7X16_S)
+
+#define WASM_SLOW_SIMD_UNARY(X)                                                                                        \
+	X(V128_NOT) X(I8X16_ABS) X(I8X16_NEG) X(I8X16_POPCNT) X(I16X8_ABS) X(I16X8_NEG) X(I32X4_ABS) X(I32X4_NEG)        \
+	X(I64X2_ABS) X(I64X2_NEG) X(F32X4_ABS) X(F32X4_NEG) X(F32X4_SQRT) X(F32X4_CEIL) X(F32X4_FLOOR) X(F32X4_TRUNC)    \
+	X(F32X4_NEAREST) X(F64X2_ABS) X(F64X2_NEG) X(F64X2_SQRT) X(F64X2_CEIL) X(F64X2_FLOOR) X(F64X2_TRUNC)             \
+	X(F64X2_NEAREST) X(I16X8_EXTADD_PAIRWISE_I8X16_S) X(I16X8_EXTADD_PAIRWISE_I8X16_U)                               \
+	X(I32X4_EXTADD_PAIRWISE_I16X8_S) X(I32X4_EXTADD_PAIRWISE_I16X8_U) X(I16X8_EXTEND_LOW_I8X16_S)                    \
+	X(I16X8_EXTEND_HIGH_I8X16_S) X(I16X8_EXTEND_LOW_I8X16_U) X(I16X8_EXTEND_HIGH_I8X16_U)                            \
+	X(I32X4_EXTEND_LOW_I16X8_S) X(I32X4_EXTEND_HIGH_I16X8_S) X(I32X4_EXTEND_LOW_I16X8_U)                             \
+	X(I32X4_EXTEND_HIGH_I16X8_U) X(I64X2_EXTEND_LOW_I32X4_S) X(I64X2_EXTEND_HIGH_I32X4_S)                            \
+	X(I64X2_EXTEND_LOW_I32X4_U) X(I64X2_EXTEND_HIGH_I32X4_U) X(I32X4_TRUNC_SAT_F32X4_S) X(I32X4_TRUNC_SAT_F32X4_U)   \
+	X(F32X4_CONVERT_I32X4_S) X(F32X4_CONVERT_I32X4_U) X(I32X4_TRUNC_SAT_F64X2_S_ZERO)                                \
+	X(I32X4_TRUNC_SAT_F64X2_U_ZERO) X(F64X2_CONVERT_LOW_I32X4_S) X(F64X2_CONVERT_LOW_I32X4_U)                        \
+	X(F32X4_DEMOTE_F64X2_ZERO) X(F64X2_PROMOTE_LOW_F32X4)
+
+/* Instructions with other shapes, and relaxed ones, which do what the strict ones do. */
+#define WASM_SLOW_SIMD_OTHER(X)                                                                                        \
+	X(V128_BITSELECT, bitselect) X(V128_ANY_TRUE, any_true) X(I8X16_ALL_TRUE, all_true8) X(I16X8_ALL_TRUE, all_true16) \
+	X(I32X4_ALL_TRUE, all_true32) X(I64X2_ALL_TRUE, all_true64) X(I8X16_BITMASK, bitmask8) X(I16X8_BITMASK, bitmask16) \
+	X(I32X4_BITMASK, bitmask32) X(I64X2_BITMASK, bitmask64) X(I8X16_SHL, shl8) X(I8X16_SHR_S, shr_s8)                  \
+	X(I8X16_SHR_U, shr_u8) X(I16X8_SHL, shl16) X(I16X8_SHR_S, shr_s16) X(I16X8_SHR_U, shr_u16) X(I32X4_SHL, shl32)     \
+	X(I32X4_SHR_S, shr_s32) X(I32X4_SHR_U, shr_u32) X(I64X2_SHL, shl64) X(I64X2_SHR_S, shr_s64) X(I64X2_SHR_U, shr_u64) \
+	X(I8X16_SPLAT, splat8) X(I16X8_SPLAT, splat16) X(I32X4_SPLAT, splat32) X(I64X2_SPLAT, splat64)                     \
+	X(F32X4_SPLAT, splat32) X(F64X2_SPLAT, splat64) X(I8X16_EXTRACT_LANE_S, extract_s8)                                \
+	X(I8X16_EXTRACT_LANE_U, extract_u8) X(I16X8_EXTRACT_LANE_S, extract_s16) X(I16X8_EXTRACT_LANE_U, extract_u16)      \
+	X(I32X4_EXTRACT_LANE, extract_u32) X(I64X2_EXTRACT_LANE, extract_u64) X(F32X4_EXTRACT_LANE, extract_u32)           \
+	X(F64X2_EXTRACT_LANE, extract_u64) X(I8X16_REPLACE_LANE, replace8) X(I16X8_REPLACE_LANE, replace16)                \
+	X(I32X4_REPLACE_LANE, replace32) X(I64X2_REPLACE_LANE, replace64) X(F32X4_REPLACE_LANE, replace32)                 \
+	X(F64X2_REPLACE_LANE, replace64) X(I8X16_SHUFFLE, shuffle) X(I8X16_RELAXED_SWIZZLE, simd_I8X16_SWIZZLE)            \
+	X(I32X4_RELAXED_TRUNC_F32X4_S, simd_I32X4_TRUNC_SAT_F32X4_S)                                                       \
+	X(I32X4_RELAXED_TRUNC_F32X4_U, simd_I32X4_TRUNC_SAT_F32X4_U)                                                       \
+	X(I32X4_RELAXED_TRUNC_F64X2_S_ZERO, simd_I32X4_TRUNC_SAT_F64X2_S_ZERO)                                             \
+	X(I32X4_RELAXED_TRUNC_F64X2_U_ZERO, simd_I32X4_TRUNC_SAT_F64X2_U_ZERO) X(F32X4_RELAXED_MADD, madd32)               \
+	X(F32X4_RELAXED_NMADD, nmadd32) X(F64X2_RELAXED_MADD, madd64) X(F64X2_RELAXED_NMADD, nmadd64)                      \
+	X(I8X16_RELAXED_LANESELECT, bitselect) X(I16X8_RELAXED_LANESELECT, bitselect)                                      \
+	X(I32X4_RELAXED_LANESELECT, bitselect) X(I64X2_RELAXED_LANESELECT, bitselect)                                      \
+	X(F32X4_RELAXED_MIN, simd_F32X4_MIN) X(F32X4_RELAXED_MAX, simd_F32X4_MAX) X(F64X2_RELAXED_MIN, simd_F64X2_MIN)     \
+	X(F64X2_RELAXED_MAX, simd_F64X2_MAX) X(I16X8_RELAXED_Q15MULR_S, simd_I16X8_Q15MULR_SAT_S)                          \
+	X(I32X4_RELAXED_DOT_I8X16_I7X16_ADD_S, relaxed_dot_add)
+
+#define WASM_SIMD_DECLARE(name) void wasm_simd_##name(struct wasm_instance *, uint8_t *, uint64_t, uint64_t);
+#define WASM_SIMD_DECLARE_OTHER(name, f) void wasm_##f(struct wasm_instance *, uint8_t *, uint64_t, uint64_t);
+WASM_SLOW_SIMD_BINARY(WASM_SIMD_DECLARE)
+WASM_SLOW_SIMD_UNARY(WASM_SIMD_DECLARE)
+WASM_SLOW_SIMD_OTHER(WASM_SIMD_DECLARE_OTHER)
+
+#define WASM_SIMD_ROW(name) [WASM_OP_##name] = wasm_simd_##name,
+#define WASM_SIMD_ROW_OTHER(name, f) [WASM_OP_##name] = wasm_##f,
+#define WASM_SLOW_SIMD_OPS                                                                                             \
+	WASM_SLOW_SIMD_BINARY(WASM_SIMD_ROW) WASM_SLOW_SIMD_UNARY(WASM_SIMD_ROW) WASM_SLOW_SIMD_OTHER(WASM_SIMD_ROW_OTHER)
