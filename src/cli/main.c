@@ -64,6 +64,7 @@ static const struct command *const verbs[] = {
 	&cli_ps,
 	&cli_events,
 	&cli_image,
+	&cli_vm,
 	&cli_spec,
 	&cli_features,
 	&cli_doctor,
