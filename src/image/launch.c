@@ -85,36 +85,22 @@ static bool has_base(struct image_store *store)
 
 int image_store_open_with_base(const char *path, struct image_store **ret, struct error *err)
 {
-	static const char *const verb[] = {"load", "--quiet", "--input"};
+	static char load[] = "load", quiet[] = "--quiet", builtin[] = "--builtin";
 	_cleanup_image_store_ struct image_store *store = NULL;
-	_cleanup_strv_ char **argv = NULL;
-	_cleanup_free_ char *base = NULL;
+	char *argv[] = {load, quiet, builtin, NULL};
 	int r = image_store_open(path, &store, err);
 
 	if (r < 0 && r != -ENOENT)
 		return r;
-	if (r == 0 && has_base(store)) {
-		*ret = take_ptr(store);
-		return 0;
-	}
-	r = image_helper_path("base-image.tar", &base, err);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < ARRAY_SIZE(verb); i++)
-		if (strv_add(&argv, verb[i]) < 0)
-			return error_oom(err);
-	if (strv_add(&argv, base) < 0)
-		return error_oom(err);
-	r = image_helper_run(store ? image_store_path(store) : path, argv, err);
-	if (r < 0) {
-		error_prefix(err, "cannot unpack the built-in image");
-		return r;
-	}
-	if (!store) {
-		r = image_store_open(path, &store, err);
-		if (r < 0)
+	if (r < 0 || !has_base(store)) {
+		r = image_helper_run(store ? image_store_path(store) : path, argv, err);
+		if (r < 0) {
+			error_prefix(err, "cannot unpack the built-in image");
 			return r;
+		}
 	}
+	if (!store && (r = image_store_open(path, &store, err)) < 0)
+		return r;
 	*ret = take_ptr(store);
 	return 0;
 }

@@ -1,6 +1,7 @@
 #include "image/layer_stream.h"
 
 #include <archive.h>
+#include <isa-l/igzip_lib.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
@@ -229,6 +230,73 @@ out:
 	return r;
 }
 
+/* The next packed bytes; those read to tell the format first. 0 at the end. */
+static ssize_t next_packed(struct layer_stream *s)
+{
+	size_t n = s->sniffed;
+
+	s->sniffed = 0;
+	return n ? (ssize_t)n : read_packed(s, s->packed, BUFFER_SIZE);
+}
+
+/* gzip by ISA-L, which is more than twice as fast as zlib; several members one after the other are one stream. */
+static int produce_gzip(struct layer_stream *s)
+{
+	_cleanup_free_ struct inflate_state *z = malloc(sizeof(*z));
+	bool ended = false;
+
+	if (!z)
+		return error_oom(&s->err);
+	isal_inflate_init(z);
+	z->crc_flag = ISAL_GZIP;
+	z->avail_in = 0;
+	while (!ended) {
+		unsigned char *buf = ring_wait_empty(s);
+		size_t len;
+		int r;
+
+		if (!buf)
+			return -ECANCELED;
+		z->next_out = buf;
+		z->avail_out = BUFFER_SIZE;
+		while (z->avail_out > 0 && !ended) {
+			if (z->avail_in == 0) {
+				ssize_t n = next_packed(s);
+
+				if (n < 0)
+					return (int)n;
+				ended = n == 0;
+				z->next_in = s->packed;
+				z->avail_in = (uint32_t)n;
+			}
+			if (z->block_state == ISAL_BLOCK_FINISH) { /* another member, or what gzip(1) ignores */
+				if (z->avail_in == 0 || z->next_in[0] != 0x1f) {
+					ended = true;
+					break;
+				}
+				isal_inflate_reset(z);
+				z->crc_flag = ISAL_GZIP;
+			}
+			r = isal_inflate(z);
+			if (r != ISAL_DECOMP_OK)
+				return error_set(&s->err, EBADMSG, "the layer cannot be decompressed: its gzip data is damaged (%d)", r);
+			if (ended && z->avail_out > 0 && z->block_state != ISAL_BLOCK_FINISH)
+				return error_set(&s->err, EBADMSG, "the layer cannot be decompressed: its gzip data is cut off");
+			if (z->avail_out == 0)
+				ended = false; /* there may be more in the decompressor */
+		}
+		len = BUFFER_SIZE - z->avail_out;
+		if (len == 0)
+			break;
+		s->unpacked_total += len;
+		r = check_bomb(s);
+		if (r < 0)
+			return r;
+		ring_push(s, len);
+	}
+	return 0;
+}
+
 /* What follows the compressed data belongs to the blob too (and to its digest). */
 static int drain_packed(struct layer_stream *s)
 {
@@ -277,7 +345,9 @@ static void *producer_main(void *data)
 	int r = tell_filter(s);
 
 	if (r >= 0)
-		r = r == ARCHIVE_FILTER_NONE ? produce_plain(s) : produce_filtered(s, r);
+		r = r == ARCHIVE_FILTER_NONE   ? produce_plain(s)
+		    : r == ARCHIVE_FILTER_GZIP ? produce_gzip(s)
+					       : produce_filtered(s, r);
 	if (r >= 0)
 		r = drain_packed(s);
 	pthread_mutex_lock(&s->mutex);

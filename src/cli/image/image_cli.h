@@ -54,5 +54,5 @@ int image_cli_print_json(struct json_object *o, struct error *err);
 void image_cli_size(uint64_t bytes, char ret[32]);
 void image_cli_age(const char *rfc3339, char ret[32]);
 
-extern const struct command image_check, image_gc, image_import, image_inspect, image_load, image_ls, image_pull,
-    image_push, image_rm, image_tag;
+extern const struct command image_check, image_commit, image_save, image_gc, image_import, image_inspect, image_load,
+    image_ls, image_pull, image_push, image_rm, image_tag;

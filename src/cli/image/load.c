@@ -5,11 +5,12 @@
 #include "base/strv.h"
 #include "cli/image/image_cli.h"
 #include "image/load.h"
+#include "image/policy.h"
 #include "image/reference.h"
 
 static struct {
-	const char *input, *tag, *platform;
-	bool quiet, json, all_platforms;
+	const char *input, *tag, *platform, *policy;
+	bool builtin, quiet, json, all_platforms;
 	struct limit_options limits;
 } opt;
 
@@ -18,6 +19,10 @@ static const struct option options[] = {
     {'t', "tag", OPTION_STRING, &opt.tag, "NAME", "call the image NAME instead of what the archive calls it"},
     {0, "platform", OPTION_STRING, &opt.platform, "OS/ARCH[/VARIANT]", "choose this variant of multi-platform images"},
     {0, "all-platforms", OPTION_FLAG, &opt.all_platforms, NULL, "take every variant"},
+    {0, "policy", OPTION_STRING, &opt.policy, "FILE",
+     "what may be loaded (containers-policy.json(5)), instead of /etc/containers/policy.json",
+     .aliases = "signature-policy"},
+    {0, "builtin", OPTION_FLAG, &opt.builtin, NULL, "load the built-in image 'base'", .hidden = true},
     {'q', "quiet", OPTION_FLAG, &opt.quiet, NULL, "print nothing"},
     {0, "json", OPTION_FLAG, &opt.json, NULL, "print the loaded images as JSON"},
     LIMIT_OPTIONS(opt.limits),
@@ -71,6 +76,35 @@ static int split_path(const char *text, char **ret_path, const char **ret_only, 
 	return 0;
 }
 
+/* PATH as a scope of the signature policy: absolute, with the chosen image's name. */
+static int check_policy(struct bundle *bundle, const char *path, const char *only, struct error *err)
+{
+	_cleanup_policy_ struct policy *policy = NULL;
+	_cleanup_free_ char *absolute = NULL, *scope = NULL;
+	const char *transport = "docker-archive";
+	struct stat st;
+	int r = policy_open(opt.policy, &policy, err);
+
+	if (r < 0)
+		return r;
+	if (bundle_has(bundle, "index.json"))
+		transport = stat(path, &st) == 0 && S_ISDIR(st.st_mode) ? "oci" : "oci-archive";
+	absolute = strcmp(path, "-") == 0 ? strdup("/dev/stdin") : realpath(path, NULL);
+	if (!absolute || asprintf(&scope, "%s%s%s", absolute, only ? ":" : "", only ?: "") < 0)
+		return error_oom(err);
+	return policy_check(policy, transport, scope, err);
+}
+
+static int find_input(char **operands, char **ret_path, const char **ret_only, struct error *err)
+{
+	if (opt.builtin)
+		return image_helper_path("base-image.tar", ret_path, err);
+	if (opt.input && operands[0])
+		return error_set(err, EINVAL, "give the archive once: as '%s' or with --input '%s'", operands[0],
+				 opt.input);
+	return split_path(opt.input ?: operands[0] ?: "-", ret_path, ret_only, err);
+}
+
 static int run_load(struct cli *cli, char **operands, struct error *err)
 {
 	_cleanup_content_ struct content content = CONTENT_INIT;
@@ -80,14 +114,12 @@ static int run_load(struct cli *cli, char **operands, struct error *err)
 	struct loaded result = {0};
 	int r;
 
-	if (opt.input && operands[0])
-		return error_set(err, EINVAL, "give the archive once: as '%s' or with --input '%s'", operands[0],
-				 opt.input);
-	if ((r = split_path(opt.input ?: operands[0] ?: "-", &path, &request.only, err)) < 0 ||
+	if ((r = find_input(operands, &path, &request.only, err)) < 0 ||
 	    (opt.tag && (r = image_cli_local_name(opt.tag, &name, err)) < 0) ||
 	    (r = image_cli_limits(&opt.limits, &request.ingest.limits, err)) < 0 ||
 	    (r = image_cli_open(cli, false, &content, err)) < 0 ||
-	    (r = bundle_open(path, &content, &request.ingest.limits, &bundle, err)) < 0)
+	    (r = bundle_open(path, &content, &request.ingest.limits, &bundle, err)) < 0 ||
+	    (!opt.builtin && (r = check_policy(bundle, path, request.only, err)) < 0))
 		return r;
 	request.ingest.content = &content;
 	request.ingest.platform = opt.platform;

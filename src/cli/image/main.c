@@ -62,10 +62,16 @@ static const struct command image_completion = {.name = "completion",
 						.max_operands = 1,
 						.run = run_completion};
 
+/* clang-format off */
 static const struct command *const verbs[] = {
-    &image_pull, &image_load, &image_import, &image_push, &image_ls,	     &image_inspect, &image_tag,
-    &image_rm,	 &image_gc,   &image_check,  &image_man,  &image_completion, NULL,
+	&image_pull, &image_load, &image_import, &image_commit,
+	&image_push, &image_save,
+	&image_ls, &image_inspect,
+	&image_tag, &image_rm, &image_gc, &image_check,
+	&image_man, &image_completion,
+	NULL,
 };
+/* clang-format on */
 
 const struct program image_program = {
     .name = "ringwall-image",
