@@ -30,27 +30,45 @@ static bool directory_is_empty(int dirfd)
 		return false;
 	}
 	while ((e = readdir(dir)))
-		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && strcmp(e->d_name, "lost+found") != 0)
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
+		    strcmp(e->d_name, "lost+found") != 0 &&
+		    strncmp(e->d_name, STORE_MARK, strlen(STORE_MARK)) != 0) /* somebody was killed while marking it */
 			return false;
 	return true;
 }
 
-/* A new store is marked first; an existing folder must carry the mark or be empty. */
-static int check_mark(int dirfd, const char *path, struct error *err)
+/* 1: marked; 0: not. */
+static int read_mark(int dirfd, const char *path, struct error *err)
 {
 	_cleanup_free_ char *text = NULL;
 
-	if (file_read_at(dirfd, STORE_MARK, 64, &text, NULL, NULL) >= 0) {
-		if (strcmp(text, STORE_VERSION) != 0)
-			return error_set(err, ENOTSUP,
-					 "the image store '%s' has format '%.20s', this version knows '%.1s'", path,
-					 text, STORE_VERSION);
+	if (file_read_at(dirfd, STORE_MARK, 64, &text, NULL, NULL) < 0)
 		return 0;
-	}
-	if (!directory_is_empty(dirfd))
-		return error_set(err, ENOTEMPTY,
-				 "'%s' is not an image store and not empty: choose another folder with --store", path);
-	return file_replace_at(dirfd, STORE_MARK, STORE_VERSION, strlen(STORE_VERSION), 0600, err);
+	if (strcmp(text, STORE_VERSION) != 0)
+		return error_set(err, ENOTSUP, "the image store '%s' has format '%.20s', this version knows '%.1s'",
+				 path, text, STORE_VERSION);
+	return 1;
+}
+
+/* A new store is marked first, under a lock, since others may be making it too; a folder that holds other things is
+ * none. */
+static int check_mark(int dirfd, const char *path, struct error *err)
+{
+	int r = read_mark(dirfd, path, err);
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	while (flock(dirfd, LOCK_EX) < 0)
+		if (errno != EINTR)
+			return error_sys(err, errno, "cannot lock '%s'", path);
+	r = read_mark(dirfd, path, err);
+	if (r == 0 && !directory_is_empty(dirfd))
+		r = error_set(err, ENOTEMPTY,
+			      "'%s' is not an image store and not empty: choose another folder with --store", path);
+	else if (r == 0)
+		r = file_replace_at(dirfd, STORE_MARK, STORE_VERSION, strlen(STORE_VERSION), 0600, err);
+	flock(dirfd, LOCK_UN);
+	return r < 0 ? r : 0;
 }
 
 int content_open(const char *path, struct content *ret, struct error *err)

@@ -1,6 +1,5 @@
 """How layers are unpacked: all that is right comes out as it was, and all that is wrong is refused, leaving nothing."""
 import gzip
-import io
 import os
 import stat
 import subprocess
@@ -8,12 +7,7 @@ import tarfile
 
 import pytest
 
-from images import Image, Layer, Store, is_opaque, is_whiteout, sha256, tree
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(str(tmp_path))
+from images import Image, Layer, is_opaque, is_whiteout, sha256, tree
 
 
 # ------------------------------------------------------------------------------------------------------------ faithfully

@@ -12,7 +12,9 @@ import subprocess
 import tarfile
 import time
 
-from conftest import PROGRAM, SCALE
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PROGRAM = os.path.abspath(os.environ.get("RINGWALL", os.path.join(TOP, "build/ringwall")))
+SCALE = float(os.environ.get("RINGWALL_TIMEOUT_SCALE", "1"))
 
 OCI = "application/vnd.oci.image."
 DOCKER = "application/vnd.docker.distribution."
