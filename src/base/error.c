@@ -3,13 +3,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-/* Messages quote hostile names: what could drive a terminal or break a log line is shown as '?'. */
-static void neutralize(char *s)
-{
-	for (; *s; s++)
-		if ((unsigned char)*s < 0x20 || *s == 0x7f)
-			*s = '?';
-}
+#include "base/utf8.h"
 
 int error_set(struct error *err, int code, const char *fmt, ...)
 {
@@ -25,7 +19,7 @@ int error_set(struct error *err, int code, const char *fmt, ...)
 		va_start(ap, fmt);
 		vsnprintf(err->message, sizeof(err->message), fmt, ap);
 		va_end(ap);
-		neutralize(err->message);
+		utf8_neutralize(err->message);
 	}
 	return -code;
 }

@@ -19,7 +19,7 @@ struct error {
 
 #define ERROR_INIT ((struct error){0})
 
-/* Records CODE (a positive errno) and the message, control characters escaped; returns -CODE. */
+/* Records CODE (a positive errno) and the message, neutralized as base/utf8.h has it; returns -CODE. */
 int error_set(struct error *err, int code, const char *fmt, ...) _printf_(3, 4);
 
 /* As error_set(), with ": <strerror(code)>" appended. CODE may be given negative, as system wrappers return it. */

@@ -2,6 +2,8 @@
 
 #include <stdarg.h>
 
+#include "base/utf8.h"
+
 static struct {
 	log_sink sink;
 	void *data;
@@ -25,5 +27,6 @@ void log_message(enum log_level level, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(message, sizeof(message), fmt, ap);
 	va_end(ap);
+	utf8_neutralize(message);
 	current.sink(current.data, level, message);
 }

@@ -13,6 +13,7 @@ typedef void (*log_sink)(void *data, enum log_level level, const char *message);
 /* Installs SINK for messages of LEVEL and above. Not thread-safe: once, at the start of main. */
 void log_set_sink(log_sink sink, void *data, enum log_level level);
 
+/* MESSAGE is cut at 1023 bytes and neutralized, see base/utf8.h. */
 void log_message(enum log_level level, const char *fmt, ...) _printf_(2, 3);
 
 #define log_debug(...) log_message(LOG_LEVEL_DEBUG, __VA_ARGS__)

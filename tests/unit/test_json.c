@@ -76,10 +76,31 @@ static void utf8(void **state)
 	assert_int_equal(utf8_valid("twelve bytes\xff", 13), 12);
 }
 
+static void neutralized(void **state)
+{
+	static const struct {
+		const char *from, *to;
+	} texts[] = {
+		{ "plain caf\xc3\xa9 \xe2\x82\xac", "plain caf\xc3\xa9 \xe2\x82\xac" },
+		{ "a\033[31m\nb\177", "a?[31m?b?" },
+		{ "csi \xc2\x9b" "1m", "csi ??1m" },
+		{ "bad \xff\xc3", "bad ??" },
+		{ "cut \xe2\x82", "cut ??" },
+		{ "", "" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		_cleanup_free_ char *s = strdup(texts[i].from);
+
+		utf8_neutralize(s);
+		assert_string_equal(s, texts[i].to);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(strict), cmocka_unit_test(deep), cmocka_unit_test(getters),
-					       cmocka_unit_test(utf8) };
+					       cmocka_unit_test(utf8), cmocka_unit_test(neutralized) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
