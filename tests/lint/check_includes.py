@@ -21,6 +21,8 @@ LAYERS = {
     "host": BELOW,
     "jail": BELOW | {"jail"},
     "opt": {"base", "opt"},
+    "monitor": {"base", "opt", "monitor"},  # a program of its own; cli shares its protocol
+    "init": {"init"},
     "oci": BELOW | {"oci"},
     "image": BELOW | {"image", "opt"},
     "wasm": {"base", "wasm"},
@@ -29,7 +31,7 @@ LAYERS = {
     "device": BELOW | {"device"},
     "machine": BELOW | {"machine", "cpu", "device"},
     "boundary": BELOW | {"jail", "oci", "image", "machine", "cpu", "device", "wasm", "boundary"},
-    "cli": BELOW | {"jail", "oci", "image", "machine", "cpu", "device", "wasm", "opt", "cli"},
+    "cli": BELOW | {"jail", "oci", "image", "machine", "cpu", "device", "wasm", "opt", "monitor", "cli"},
 }
 GRAB_BAGS = re.compile(r"^(utils?|helpers?|misc|common|stuff)\.[ch]$")
 # What only src/cli and the programs' own main files may do.
