@@ -13,8 +13,8 @@ int process_info_read(pid_t pid, struct process_info *ret)
 	char path[32], text[1024], *p;
 	_cleanup_close_ int fd = -1;
 	struct process_info info;
-	unsigned long long start, user, system, resident;
-	int parent, session;
+	unsigned long long start, resident;
+	int parent, session, threads;
 	unsigned flags;
 	ssize_t n;
 
@@ -29,14 +29,14 @@ int process_info_read(pid_t pid, struct process_info *ret)
 	/* The command name may hold anything, also parentheses and spaces: fields are counted from the last ')'. */
 	p = strrchr(text, ')');
 	if (!p || sscanf(p + 1,
-			 " %c %d %*d %d %*d %*d %u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %llu %*u %llu",
-			 &info.state, &parent, &session, &flags, &user, &system, &start, &resident) != 8)
+			 " %c %d %*d %d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d %*d %llu %*u %llu",
+			 &info.state, &parent, &session, &flags, &threads, &start, &resident) != 7)
 		return -EPROTO;
-	/* The first process of a pid namespace stays for as long as a parent outside does not reap one of its others. */
-	info.ended = info.state == 'Z' || info.state == 'X' || flags & PF_EXITING;
+	/* What is told is the first thread's, and others may live on without it. The first process of a pid namespace stays
+	 * for as long as a parent outside does not reap one of its others. */
+	info.ended = threads <= 1 && (info.state == 'Z' || info.state == 'X' || flags & PF_EXITING);
 	info.parent = parent;
 	info.session = session;
-	info.cpu_ticks = user + system;
 	info.start_time = start;
 	info.resident = resident;
 	*ret = info;

@@ -8,7 +8,6 @@
 struct process_info {
 	char state;          /* 'R', 'S', 'Z', ... */
 	pid_t parent, session;
-	uint64_t cpu_ticks;  /* user and system time, in clock ticks */
 	uint64_t resident;   /* pages */
 	bool ended;          /* a zombie, or on its way out: its memory, files, namespaces and control group are or will be gone */
 	uint64_t start_time; /* clock ticks since boot */

@@ -77,6 +77,7 @@ struct jail_scheduler { /* sched_setattr(2) */
 /* The process itself: what it runs and as whom. */
 struct jail_process {
 	char **argv, **env;
+	const char *program; /* what is executed with argv; NULL: argv[0], looked for in $PATH */
 	const char *cwd;
 	int (*main)(void *data); /* instead of a program: run in the child when all is applied, its result the exit status */
 	void *main_data;

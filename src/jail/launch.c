@@ -214,7 +214,7 @@ int child_launch(struct child *c, struct error *err)
 	if (!p->main) {
 		r = complete_environment(p, err);
 		if (r == 0)
-			r = find_program(p->argv[0], p->env, &program, err);
+			r = find_program(p->program ?: p->argv[0], p->env, &program, err);
 	}
 	if (r == 0)
 		r = set_exec_labels(c, err);

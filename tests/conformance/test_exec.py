@@ -38,6 +38,7 @@ def test_exec_in_unknown_or_stopped_box(ringwall, bundle):
     ringwall("delete", id)
 
 
+@pytest.mark.needs("namespaces")
 def test_exec_joins_every_namespace(ringwall, bundle):
     for extra in ("cgroup",):
         bundle.namespace(extra)
@@ -48,6 +49,7 @@ def test_exec_joins_every_namespace(ringwall, bundle):
         assert os.readlink(f"/proc/{pid}/ns/{ns}") in r.lines, ns
 
 
+@pytest.mark.needs("namespaces")
 def test_exec_joins_the_user_namespace(ringwall, bundle):
     id = ringwall.start(bundle.userns())
     pid = ringwall.state(id)["pid"]
@@ -80,6 +82,7 @@ def test_exec_keeps_the_configured_environment(ringwall, bundle):
     assert "FROM_CONFIG=yes" in ringwall("exec", id, "/bin/env").lines
 
 
+@pytest.mark.needs("capabilities")
 def test_exec_capabilities(ringwall, bundle):
     id = ringwall.start(bundle.caps("CAP_KILL"))
     sets = lambda *flags: dict(line.split(":\t") for line in ringwall("exec", *flags, id, "/bin/grep", "Cap", "/proc/self/status").lines)
@@ -88,6 +91,7 @@ def test_exec_capabilities(ringwall, bundle):
     assert int(more["CapEff"], 16) == (1 << 5) | (1 << 13) and int(more["CapBnd"], 16) & (1 << 13)
 
 
+@pytest.mark.needs("capabilities")
 def test_exec_no_new_privs(ringwall, bundle):
     bundle.process["noNewPrivileges"] = False
     id = ringwall.start(bundle)
@@ -136,6 +140,7 @@ def test_exec_in_a_paused_box_is_refused(ringwall, box):
     ringwall("resume", box)
 
 
+@pytest.mark.needs("terminal")
 @pytest.mark.needs("terminal")
 def test_exec_with_a_terminal(ringwall, box, console):
     ringwall("exec", "--tty", "--detach", f"--console-socket={console.path}", box, "/bin/sh", "-c", "probe tty; echo end")

@@ -135,7 +135,7 @@ def test_default_profile_of_podman(ringwall, bundle):
         pytest.skip(f"no {path}: package golang-github-containers-common is missing")
     source = json.load(open(path))
     rules = [{k: v for k, v in s.items() if k in ("names", "action", "args", "errnoRet") and v is not None} for s in source["syscalls"]
-             if not (s.get("includes") or {}).get("caps") and not (s.get("includes") or {}).get("arches")]
+             if not (s.get("includes") or {}).get("caps") and "amd64" in ((s.get("includes") or {}).get("arches") or ["amd64"])]
     bundle.linux["seccomp"] = {"defaultAction": source["defaultAction"], "defaultErrnoRet": source.get("defaultErrnoRet", 38),
                                "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"], "syscalls": rules}
     assert ringwall.run(bundle.sh("uname -s; probe syscall 312 1 1 0 0 0; mkdir /tmp/x && echo made")).lines[0] == "Linux"

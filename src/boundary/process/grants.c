@@ -98,8 +98,8 @@ static void choose_handled(const struct process_setup *s, struct landlock_rules 
 		rules->scoped |= LANDLOCK_SCOPED_SIGNAL;
 }
 
-int process_grants(const struct process_setup *s, const char *root, bool root_readonly, struct landlock_rules *ret,
-		   struct error *err)
+int process_grants(const struct process_setup *s, const char *root, bool root_readonly, bool terminal,
+		   struct landlock_rules *ret, struct error *err)
 {
 	_cleanup_landlock_rules_ struct landlock_rules rules = { 0 };
 	const struct process_policy *p = &s->policy;
@@ -109,6 +109,8 @@ int process_grants(const struct process_setup *s, const char *root, bool root_re
 	r = grant_root(s, root, root_readonly, &rules);
 	if (r == 0)
 		r = grant_host(s, &rules);
+	if (r == 0 && terminal)
+		r = landlock_grant_path(&rules, "/dev/tty", LANDLOCK_PATH_DEVICE, true);
 	if (r == 0)
 		r = grant_all(&rules, p->read_only, LANDLOCK_PATH_READ);
 	if (r == 0)

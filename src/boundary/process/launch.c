@@ -12,7 +12,6 @@ void process_launch_free(struct process_launch *launch)
 	free(launch->second_filter);
 	free(launch->program);
 	free(launch->cwd);
-	free(launch->argv);
 	launch->ruleset = safe_close(launch->ruleset);
 	launch->jail.gate_fd = safe_close(launch->jail.gate_fd);
 	launch->jail.process.console_socket = safe_close(launch->jail.process.console_socket);
@@ -58,14 +57,15 @@ static int prepare_filters(const struct box *box, const struct oci_spec *spec, s
 	return 0;
 }
 
-static int prepare_ruleset(const struct box *box, const struct oci_spec *spec, struct process_launch *l, struct error *err)
+static int prepare_ruleset(const struct box *box, const struct oci_spec *spec, const struct oci_process *process,
+			   struct process_launch *l, struct error *err)
 {
 	_cleanup_landlock_rules_ struct landlock_rules rules = { 0 };
 	int r;
 
 	if (l->setup.host.landlock == 0)
 		return 0; /* the floor does without */
-	r = process_grants(&l->setup, box->rootfs, spec->root.readonly, &rules, err);
+	r = process_grants(&l->setup, box->rootfs, spec->root.readonly, process->terminal, &rules, err);
 	if (r == 0)
 		r = l->ruleset = landlock_make_ruleset(&rules, err);
 	return r < 0 ? r : 0;
@@ -74,19 +74,15 @@ static int prepare_ruleset(const struct box *box, const struct oci_spec *spec, s
 /* The program and its directory by host path. */
 static int prepare_paths(const struct box *box, const struct oci_process *process, struct process_launch *l, struct error *err)
 {
-	size_t n = strv_len(process->args);
 	int r = process_find_program(box->rootfs, process, &l->program, err);
 
 	if (r < 0)
 		return r;
-	l->argv = calloc(n + 1, sizeof(*l->argv));
-	if (!l->argv || asprintf(&l->cwd, "%s/%s", box->rootfs, process->cwd) < 0) {
+	if (asprintf(&l->cwd, "%s/%s", box->rootfs, process->cwd) < 0) {
 		l->cwd = NULL;
 		return error_oom(err);
 	}
-	for (size_t i = 0; i < n; i++)
-		l->argv[i] = i ? process->args[i] : l->program;
-	l->jail.process.argv = l->argv;
+	l->jail.process.program = l->program;
 	l->jail.process.cwd = l->cwd;
 	return 0;
 }
@@ -105,7 +101,7 @@ int process_launch_prepare(const struct box *box, const struct oci_spec *spec, c
 	if (r == 0)
 		r = prepare_filters(box, spec, l, err);
 	if (r == 0)
-		r = prepare_ruleset(box, spec, l, err);
+		r = prepare_ruleset(box, spec, process, l, err);
 	if (r == 0 && l->setup.view == PROCESS_VIEW_PATH)
 		r = prepare_paths(box, process, l, err);
 	if (r < 0)

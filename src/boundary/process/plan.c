@@ -195,6 +195,8 @@ static int plan_impossible(const struct oci_spec *spec, struct plan *p)
 		{ l->n_devices, "linux.devices", "no device is made; grant the host's with annotation " PROCESS_ANNOTATION_PREFIX "devices" },
 		{ l->n_net_devices, "linux.netDevices", "needs a network namespace" },
 		{ l->n_sysctl, "linux.sysctl", "the host's settings are everybody's" },
+		{ l->masked_paths, "linux.maskedPaths", "nothing is mounted; what is not granted is out of reach" },
+		{ l->readonly_paths, "linux.readonlyPaths", "nothing is mounted; grant less with annotation " PROCESS_ANNOTATION_PREFIX "read-write" },
 		{ l->rootfs_propagation, "linux.rootfsPropagation", "nothing is mounted" },
 		{ l->mount_label, "linux.mountLabel", "nothing is mounted" },
 		{ l->intel_rdt, "linux.intelRdt", "not implemented by this boundary" },
@@ -205,40 +207,6 @@ static int plan_impossible(const struct oci_spec *spec, struct plan *p)
 	for (size_t i = 0; i < ARRAY_SIZE(fields) && r == 0; i++)
 		if (fields[i].asked)
 			r = plan_refused(p, fields[i].what, "%s", fields[i].why);
-	return r;
-}
-
-/* The grant that reaches PATH, or NULL. */
-static const char *reached_by(char *const *grants, const char *path)
-{
-	for (; grants && *grants; grants++)
-		if (process_path_within(path, *grants) || process_path_within(*grants, path))
-			return *grants;
-	return NULL;
-}
-
-/* A masked or read-only path is kept by not being granted; a grant above it cannot be taken back below. */
-static int plan_hidden(const struct process_setup *s, struct plan *p, const char *field, char *const *paths, bool masked,
-		       bool root_writable)
-{
-	int r = 0;
-
-	for (; paths && *paths && r == 0; paths++) {
-		_cleanup_free_ char *path = process_path_normalize(*paths), *what = NULL;
-		const char *grant;
-
-		if (!path || asprintf(&what, "%s %s", field, *paths) < 0)
-			return -ENOMEM;
-		grant = reached_by(s->policy.read_write, path);
-		if (!grant && masked)
-			grant = reached_by(s->policy.read_only, path);
-		if (!grant && s->view == PROCESS_VIEW_CHROOT && (masked || root_writable))
-			grant = "/";
-		if (grant)
-			r = plan_refused(p, what, "it is granted by '%s', and nothing below a grant can be taken back", grant);
-		else
-			r = plan_enforced(p, what, "Landlock: not granted");
-	}
 	return r;
 }
 
@@ -320,10 +288,6 @@ static int plan_linux(const struct oci_spec *spec, const struct process_setup *s
 		r = plan_enforced(p, "linux.resources.devices", "Landlock: only device nodes that are granted");
 	if (r == 0 && l->seccomp)
 		r = plan_enforced(p, "linux.seccomp", "a second filter, after the wall's own");
-	if (r == 0)
-		r = plan_hidden(s, p, "linux.maskedPaths", l->masked_paths, true, false);
-	if (r == 0)
-		r = plan_hidden(s, p, "linux.readonlyPaths", l->readonly_paths, false, !spec->root.readonly);
 	return r;
 }
 

@@ -40,15 +40,6 @@ char *process_path_normalize(const char *path)
 	return strbuf_take(&b);
 }
 
-bool process_path_within(const char *path, const char *dir)
-{
-	size_t len = strlen(dir);
-
-	if (strcmp(dir, "/") == 0)
-		return true;
-	return strncmp(path, dir, len) == 0 && (path[len] == 0 || path[len] == '/');
-}
-
 static bool has_dotdot(const char *path)
 {
 	for (const char *p = path; (p = strstr(p, "..")); p += 2)

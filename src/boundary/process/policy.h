@@ -53,8 +53,5 @@ void process_policy_free(struct process_policy *policy);
 /* "udp", ...; NULL past the last bit. */
 const char *process_allow_name(unsigned bit_index);
 
-/* Whether PATH is DIR or below it. Both absolute and normalized. */
-bool process_path_within(const char *path, const char *dir);
-
 /* A path without "//", "/./" and a trailing slash, owned; NULL when out of memory. ".." stays: the caller refuses it. */
 char *process_path_normalize(const char *path);

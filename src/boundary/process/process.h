@@ -14,7 +14,7 @@ struct process_launch {
 	struct jailed_process jailed;
 	struct seccomp_program *filter, *second_filter; /* owned: the wall's, the configuration's */
 	int ruleset;                                    /* owned: Landlock's, -1: none */
-	char *program, *cwd, **argv;                    /* owned: in PROCESS_VIEW_PATH, by their host paths */
+	char *program, *cwd;                            /* owned: in PROCESS_VIEW_PATH, by their host paths */
 };
 
 #define PROCESS_LAUNCH_INIT ((struct process_launch){ .jail = JAIL_INIT, .ruleset = -1 })

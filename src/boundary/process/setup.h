@@ -31,8 +31,8 @@ void process_setup_free(struct process_setup *setup);
 int process_setup_check(const struct process_setup *setup, struct error *err);
 
 /* What Landlock gives. ROOT is the absolute path of root.path. RET is freed with landlock_rules_free(). */
-int process_grants(const struct process_setup *setup, const char *root, bool root_readonly, struct landlock_rules *ret,
-		   struct error *err);
+int process_grants(const struct process_setup *setup, const char *root, bool root_readonly, bool terminal,
+		   struct landlock_rules *ret, struct error *err);
 
 /* Whether a mount is a bind mount of a path onto itself, which a grant can stand for. */
 bool process_mount_is_grant(const struct oci_mount *m, bool *ret_readonly);

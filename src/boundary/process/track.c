@@ -105,10 +105,20 @@ static bool belongs(const struct sessions *s, pid_t pid, const struct process_in
 	return false;
 }
 
-static void add_usage(struct process_usage *u, const struct process_info *info)
+static uint64_t cpu_time(pid_t pid)
+{
+	struct timespec t;
+	clockid_t clock;
+
+	if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &t) < 0)
+		return 0;
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static void add_usage(struct process_usage *u, pid_t pid, const struct process_info *info)
 {
 	u->count++;
-	u->cpu_ns += info->cpu_ticks * (1000000000ull / (uint64_t)sysconf(_SC_CLK_TCK));
+	u->cpu_ns += cpu_time(pid);
 	u->memory_bytes += info->resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
@@ -133,7 +143,7 @@ static int scan(const struct sessions *s, struct member **ret, size_t *ret_n)
 
 		if (parse_u32(e->d_name, &pid) < 0 || process_info_read((pid_t)pid, &info) < 0)
 			continue;
-		if (info.state == 'Z' || info.state == 'X' || !belongs(s, (pid_t)pid, &info))
+		if (info.ended || !belongs(s, (pid_t)pid, &info))
 			continue;
 		if (n == cap) {
 			struct member *more = reallocarray(v, cap = cap ? cap * 2 : 16, sizeof(*v));
@@ -177,7 +187,7 @@ int track_processes(const struct box *box, pid_t **ret, size_t *ret_n, struct pr
 	for (size_t i = 0; i < n; i++) {
 		pids[i] = v[i].pid;
 		if (usage)
-			add_usage(usage, &v[i].info);
+			add_usage(usage, v[i].pid, &v[i].info);
 	}
 	*ret = pids;
 	*ret_n = n;
