@@ -171,28 +171,54 @@ static void undo(const struct boundary_ops *boundary, struct box *box)
 		log_warn("%s", again.message);
 }
 
-/* Hooks whose failure changes nothing, OCI runtime-spec, runtime, "Lifecycle". */
-static void run_hooks(const struct box *box, const struct oci_hooks *hooks, const char *kind, enum box_status status)
+static int hook_state(const struct box *box, enum box_status status, struct json_object **ret, const char **ret_text,
+		      struct error *err)
+{
+	int r = box_state_json(box, status, ret, err);
+
+	if (r < 0)
+		return r;
+	*ret_text = json_object_to_json_string_ext(*ret, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+	return *ret_text ? 0 : error_oom(err);
+}
+
+/* Their failure changes nothing: OCI runtime-spec, runtime, "Lifecycle", step 13. */
+static void run_poststop(const struct box *box, const struct oci_hooks *hooks)
 {
 	_cleanup_json_ struct json_object *state = NULL;
+	struct error err = ERROR_INIT;
+	const char *text;
 
 	if (hooks->n == 0)
 		return;
-	if (box_state_json(box, status, &state, NULL) == 0)
-		oci_hooks_run_all(hooks, kind, json_object_to_json_string_ext(state, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+	if (hook_state(box, BOX_STOPPED, &state, &text, &err) < 0)
+		log_warn("poststop hooks: %s", err.message);
+	else
+		oci_hooks_run_all(hooks, "poststop", text);
 }
 
-static void run_poststart(const struct box *box)
+/* Their failure stops the box: step 9, since version 1.2.1 of the specification. */
+static int run_poststart(const struct boundary_ops *boundary, struct box *box, struct error *err)
 {
+	_cleanup_json_ struct json_object *state = NULL;
 	_cleanup_oci_spec_ struct oci_spec *spec = NULL;
-	struct error err = ERROR_INIT;
+	const char *text;
+	int r;
 
 	if (!box->has_poststart)
-		return;
-	if (box_config(box, &spec, &err) < 0)
-		log_warn("poststart hooks: %s", err.message);
-	else
-		run_hooks(box, &spec->hooks.poststart, "poststart", BOX_RUNNING);
+		return 0;
+	r = box_config(box, &spec, err);
+	if (r == 0)
+		r = hook_state(box, BOX_RUNNING, &state, &text, err);
+	if (r == 0)
+		r = oci_hooks_run(&spec->hooks.poststart, "poststart", text, err);
+	if (r < 0) {
+		struct error why = ERROR_INIT;
+
+		if (boundary->signal(box, SIGKILL, true, &why) < 0 && why.code != ESRCH)
+			log_warn("cannot stop container '%s' after its poststart hook failed: %s", box->id, why.message);
+	}
+	return r;
 }
 
 typedef int (*maker)(const struct boundary_ops *boundary, struct box *box, const struct oci_spec *spec,
@@ -222,15 +248,17 @@ static int make_box(const struct boundary_ops *boundary, const char *root, const
 	r = make(boundary, box, bundle->spec, options, more, &started, err);
 	if (r == 0)
 		r = write_pid_file(options->pid_file, started.pid, err);
+	if (r == 0) {
+		box_unlock(box); /* the hooks may use our verbs */
+		if (options->run)
+			r = run_poststart(boundary, box, err);
+	}
 	if (r < 0) {
 		undo(boundary, box);
-		/* "continue the lifecycle at" the destruction, OCI runtime-spec, runtime, "Lifecycle", steps 3 to 13 */
-		run_hooks(box, &bundle->spec->hooks.poststop, "poststop", BOX_STOPPED);
+		/* "continue the lifecycle at" the destruction, OCI runtime-spec, runtime, "Lifecycle", steps 3 to 9 */
+		run_poststop(box, &bundle->spec->hooks.poststop);
 		return r;
 	}
-	box_unlock(box);
-	if (options->run)
-		run_poststart(box);
 	*ret = started;
 	started = STARTED_INIT;
 	*ret_box = take_ptr(box);
@@ -313,8 +341,7 @@ int boundary_start(struct box *box, struct error *err)
 	if (r < 0)
 		return r;
 	box_unlock(box);
-	run_poststart(box);
-	return 0;
+	return run_poststart(boundary, box, err);
 }
 
 int boundary_exec(struct box *box, const struct exec_request *request, struct started *ret, struct error *err)
@@ -508,6 +535,6 @@ int boundary_delete(struct box *box, bool force, struct error *err)
 	if (r == 0)
 		r = box_remove(box, err);
 	if (r == 0 && spec)
-		run_hooks(box, &spec->hooks.poststop, "poststop", BOX_STOPPED);
+		run_poststop(box, &spec->hooks.poststop);
 	return r;
 }

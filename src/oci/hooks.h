@@ -17,5 +17,5 @@
  */
 int oci_hooks_run(const struct oci_hooks *hooks, const char *kind, const char *state, struct error *err);
 
-/* The same for poststart and poststop, whose failures are only warned about: all of them run. */
+/* The same for poststop hooks, whose failures are only warned about: all of them run. */
 void oci_hooks_run_all(const struct oci_hooks *hooks, const char *kind, const char *state);

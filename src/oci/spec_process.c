@@ -6,6 +6,7 @@
 
 #include "base/bitlist.h"
 #include "base/log.h"
+#include "base/strbuf.h"
 #include "host/rlimit.h"
 
 #define CPUS_MAX 8192
@@ -30,9 +31,12 @@ static const struct json_field console_fields[] = {
 
 /* --- capabilities --- */
 
+#define IGNORED_MAX 400 /* bytes of names in the one warning for a set */
+
 static int read_capabilities(const struct json_place *at, struct json_object *v, const struct json_field *f, void *record)
 {
 	uint64_t *set = (uint64_t *)((char *)record + f->offset);
+	_cleanup_strbuf_ struct strbuf ignored = STRBUF_INIT;
 
 	if (!json_object_is_type(v, json_type_array))
 		return json_wrong(at, NULL, EINVAL, "expected an array of strings");
@@ -44,11 +48,14 @@ static int read_capabilities(const struct json_place *at, struct json_object *v,
 		if (!name)
 			return -EINVAL;
 		cap = cap_from_string(name);
-		if (cap < 0)
-			log_warn("process.capabilities.%s: the capability '%.80s' is not known and is ignored", f->key, name);
-		else
+		if (cap >= 0)
 			*set |= 1ull << cap;
+		else if (ignored.len < IGNORED_MAX)
+			strbuf_addf(&ignored, "%s'%.80s'", ignored.len ? ", " : "", name);
 	}
+	if (ignored.len)
+		log_warn("process.capabilities.%s: unknown capabilities are ignored: %s%s", f->key, strbuf_str(&ignored),
+			 ignored.len < IGNORED_MAX ? "" : ", ...");
 	return 0;
 }
 

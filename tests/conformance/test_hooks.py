@@ -81,8 +81,29 @@ def test_failing_hook_stops_the_box(ringwall, bundle, log, kind):
     assert not os.path.exists(os.path.join(bundle.rootfs, "tmp/ran"))
 
 
-def test_failing_poststart_and_poststop_only_warn(ringwall, bundle, log):
-    """runtime-spec: a failing poststart or poststop hook is logged, the lifecycle goes on."""
+def test_failing_poststart_hook_stops_the_box(ringwall, bundle, log):
+    """runtime-spec 1.2.1 and later: an error, and the lifecycle goes on with the destruction."""
+    bundle.config["hooks"] = {"poststart": [hook(log, "echo why >&2; exit 3"), hook(log, f"echo second >>{log}")],
+                              "poststop": [hook(log, f"echo stopped >>{log}")]}
+    id = ringwall.create(bundle)
+    r = ringwall("start", id, status="fail")
+    assert "poststart" in r.err and "why" in r.err
+    ringwall.wait_status(id, "stopped")
+    ringwall("delete", id)
+    assert open(log).read() == "stopped\n"
+    os.unlink(log)
+    assert "poststart" in ringwall.run(bundle, status="fail").err
+    assert open(log).read() == "stopped\n"
+
+
+def test_poststop_hooks_run_after_a_failed_creation(ringwall, bundle, log):
+    bundle.config["hooks"] = {"createRuntime": [hook(log, "exit 1")], "poststop": [hook(log, f"cat >{log}")]}
+    assert "createRuntime" in ringwall.create(bundle, status="fail").err
+    assert json.loads(open(log).read())["status"] == "stopped"
+
+
+def test_failing_poststop_only_warns(ringwall, bundle, log):
+    """runtime-spec: a failing poststop hook is logged, the lifecycle goes on."""
     bundle.config["hooks"] = {"poststop": [hook(log, "exit 3"), hook(log, f"echo second >>{log}")]}
     id = ringwall.start(bundle.sh("exit 0"))
     ringwall.wait_status(id, "stopped")
