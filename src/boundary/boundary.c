@@ -239,7 +239,7 @@ static int make_box(const struct boundary_ops *boundary, const char *root, const
 	if (r < 0)
 		return r;
 	r = record_identity(box, boundary, bundle, err);
-	if (r == 0)
+	if (r == 0 && !boundary->recover)
 		r = box_save(box, err);
 	if (r < 0) {
 		box_remove(box, NULL);
@@ -510,6 +510,24 @@ int boundary_checkpoint(struct box *box, const struct checkpoint_request *reques
 	return r < 0 ? r : boundary->checkpoint(box, spec, request, err);
 }
 
+/* A creation that was killed before it saved a record: which wall it was meant for is not known, what was asked is. */
+static int delete_cut_off(struct box *box, struct error *err)
+{
+	_cleanup_oci_spec_ struct oci_spec *spec = NULL;
+	struct error why = ERROR_INIT;
+
+	if (box_config(box, &spec, &why) < 0)
+		log_debug("%s", why.message); /* killed even before that: nothing was made */
+	for (size_t i = 0; spec && boundaries[i]; i++)
+		if (boundaries[i]->recover) {
+			int r = boundaries[i]->recover(box, spec, err);
+
+			if (r < 0)
+				return r;
+		}
+	return box_remove(box, err);
+}
+
 int boundary_delete(struct box *box, bool force, struct error *err)
 {
 	_cleanup_oci_spec_ struct oci_spec *spec = NULL;
@@ -517,8 +535,8 @@ int boundary_delete(struct box *box, bool force, struct error *err)
 	enum box_status status;
 	int r;
 
-	if (!box->boundary) /* cut off before its first record: only the directory is there */
-		return box_remove(box, err);
+	if (!box->boundary)
+		return delete_cut_off(box, err);
 	r = boundary_of(box, &boundary, err);
 	if (r < 0)
 		return r;

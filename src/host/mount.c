@@ -189,6 +189,11 @@ int mount_attach(int fd, int target_fd)
 	return 0;
 }
 
+int mount_attach_at(int fd, int dir_fd, const char *name)
+{
+	return move_mount(fd, "", dir_fd, name, MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
 const char *mount_type_name(long fs_type)
 {
 	static const struct {

@@ -39,5 +39,8 @@ int mount_set_idmap(int fd, int userns_fd, bool recursive);
 /* Puts the detached mount FD onto the directory or file TARGET_FD. */
 int mount_attach(int fd, int target_fd);
 
+/* The same onto NAME in DIR_FD, which must be a directory that nobody else can change. */
+int mount_attach_at(int fd, int dir_fd, const char *name);
+
 /* The name a file system has in messages ("overlay", "nfs"): by statfs(2) type, "unknown (0x...)" else. Static storage. */
 const char *mount_type_name(long fs_type);

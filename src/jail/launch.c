@@ -1,16 +1,18 @@
 #include <fcntl.h>
-#include <pwd.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fdio.h"
+#include "base/parse.h"
 #include "base/strv.h"
 #include "host/credentials.h"
 #include "host/lsm.h"
 #include "jail/child.h"
 #include "jail/final.h"
 
+#define PASSWD_MAX 65535
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 static int exec_error(int code, const char *name, struct error *err)
@@ -69,24 +71,45 @@ static int find_program(const char *name, char **env, char **ret, struct error *
 	return r;
 }
 
-/* The home directory of UID in the box's own /etc/passwd, or "/". */
-static void add_home(struct jail_process *p, char *buf, size_t size)
+/* The next line of TEXT, cut off in place; NULL after the last. */
+static char *next_line(char **text)
 {
-	_cleanup_fclose_ FILE *f = NULL;
-	const struct passwd *entry;
-	const char *home = NULL;
-	struct stat st;
-	int fd = open("/etc/passwd", O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	char *line = *text, *end;
 
-	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
-		f = fdopen(fd, "r");
-	if (!f)
-		safe_close(fd);
-	while (f && (entry = fgetpwent(f)))
-		if (entry->pw_uid == p->uid) {
-			home = entry->pw_dir;
-			break;
-		}
+	if (!*line)
+		return NULL;
+	end = strchrnul(line, '\n');
+	*text = *end ? end + 1 : end;
+	*end = 0;
+	return line;
+}
+
+/* The home directory in a line of passwd(5) when it is UID's, cut out in place; NULL otherwise. */
+static char *home_of(char *line, uint32_t uid)
+{
+	char *field[7];
+	uint32_t found;
+	size_t n = 0;
+
+	for (char *p = line; p && n < ARRAY_SIZE(field);) {
+		field[n++] = p;
+		p = strchr(p, ':');
+		if (p)
+			*p++ = 0;
+	}
+	return n == ARRAY_SIZE(field) && parse_u32(field[2], &found) == 0 && found == uid ? field[5] : NULL;
+}
+
+/* The home directory of UID in the box's own /etc/passwd (as far as it is of a sensible size), or "/". */
+static void add_home(const struct jail_process *p, char *buf, size_t size)
+{
+	_cleanup_close_ int fd = open("/etc/passwd", O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	char text[PASSWD_MAX + 1], *rest = text, *line, *home = NULL;
+	ssize_t n = fd < 0 ? 0 : fd_read_full(fd, text, PASSWD_MAX);
+
+	text[n > 0 ? n : 0] = 0;
+	while (!home && (line = next_line(&rest)))
+		home = home_of(line, p->uid);
 	snprintf(buf, size, "HOME=%s", home && *home ? home : "/");
 }
 

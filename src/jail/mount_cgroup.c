@@ -59,18 +59,15 @@ static int mount_v2(const struct jail_mount *m, const struct cgroup_hierarchy *h
 static int add_hierarchy(const struct jail_mount *m, const struct cgroup_hierarchy *h, const char *own, int top, struct error *err)
 {
 	const char *name = strrchr(h->mount, '/') + 1;
-	_cleanup_close_ int fd = -1, target = -1;
+	_cleanup_close_ int fd = -1;
 	int r;
 
 	if (mkdirat(top, name, 0555) < 0)
 		return error_sys(err, errno, "cannot make the directory for hierarchy '%s'", name);
-	target = openat(top, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (target < 0)
-		return error_sys(err, errno, "cannot open the directory for hierarchy '%s'", name);
 	fd = clone_group(m, h->mount, own, err);
 	if (fd < 0)
 		return fd;
-	r = mount_attach(fd, target);
+	r = mount_attach_at(fd, top, name); /* by name: nobody else has written to this tmpfs */
 	return r < 0 ? error_sys(err, r, "cannot mount hierarchy '%s'", name) : 0;
 }
 

@@ -156,17 +156,16 @@ static int open_directory(const char *path, const char *id, struct error *err)
 	return take_fd(&fd);
 }
 
-static int write_config(int dir_fd, const char *config, size_t len, struct error *err)
+/* A file that nobody has seen yet needs no detour over a temporary name; empty, it counts as not there. */
+static int write_new(int dir_fd, const char *name, const char *data, size_t len, struct error *err)
 {
-	_cleanup_close_ int fd = openat(dir_fd, BOX_CONFIG_FILE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	_cleanup_close_ int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	int r;
 
 	if (fd < 0)
-		return error_sys(err, errno, "cannot create '" BOX_CONFIG_FILE "' in the state directory");
-	r = fd_write_all(fd, config, len);
-	if (r < 0)
-		return error_sys(err, r, "cannot write '" BOX_CONFIG_FILE "' in the state directory");
-	return 0;
+		return error_sys(err, errno, "cannot create '%s' in the state directory", name);
+	r = fd_write_all(fd, data, len);
+	return r < 0 ? error_sys(err, r, "cannot write '%s' in the state directory", name) : 0;
 }
 
 int box_new(const char *root, const char *id, const char *config, size_t config_len, struct box **ret, struct error *err)
@@ -197,7 +196,7 @@ int box_new(const char *root, const char *id, const char *config, size_t config_
 	else if (flock(box->dir_fd, LOCK_EX | LOCK_NB) < 0)
 		r = error_sys(err, errno, "cannot lock the state directory '%s'", path);
 	else
-		r = write_config(box->dir_fd, config, config_len, err);
+		r = write_new(box->dir_fd, BOX_CONFIG_FILE, config, config_len, err);
 	box->is_new = box->locked = true;
 	if (r < 0) {
 		if (box->dir_fd >= 0)
@@ -300,8 +299,11 @@ int box_load(const char *root, const char *id, bool lock, struct box **ret, stru
 			return r;
 		box->locked = true;
 	}
+	box->saved = true;
 	/* A creator that was killed before its first save leaves no record; `delete` then has nothing else to undo. */
 	r = file_read_at(box->dir_fd, BOX_STATE_FILE, STATE_MAX, &text, &len, err);
+	if (r == 0 && len == 0)
+		r = -ENOENT;
 	if (r == -ENOENT && !lock && !creator_at_work(box))
 		return error_set(err, EUCLEAN,
 				 "the creation of container '%s' was cut off; remove it with: ringwall delete --force %s", id, id);
@@ -332,7 +334,7 @@ static int add_string(struct json_object *o, const char *key, const char *value)
 	return value ? add(o, key, json_object_new_string(value)) : 0;
 }
 
-int box_save(const struct box *box, struct error *err)
+int box_save(struct box *box, struct error *err)
 {
 	_cleanup_json_ struct json_object *o = json_object_new_object();
 	const char *text;
@@ -359,7 +361,9 @@ int box_save(const struct box *box, struct error *err)
 	text = r ? NULL : json_object_to_json_string_length(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
 	if (!text)
 		return error_oom(err);
-	r = file_replace_at(box->dir_fd, BOX_STATE_FILE, text, len, 0600, err);
+	r = box->saved ? file_replace_at(box->dir_fd, BOX_STATE_FILE, text, len, 0600, err) :
+			 write_new(box->dir_fd, BOX_STATE_FILE, text, len, err);
+	box->saved = true;
 	return r < 0 ? error_prefix(err, "cannot record the state of container '%s'", box->id) : 0;
 }
 

@@ -32,6 +32,7 @@ struct box {
 	char *root; /* absolute path of the directory of all boxes */
 	int dir_fd; /* <root>/<id> */
 	bool is_new; /* from box_new(): this process is its creator */
+	bool saved;  /* there is a record already */
 	bool locked; /* this process holds the lock */
 	char *bundle; /* absolute */
 	char *rootfs; /* absolute */
@@ -61,7 +62,7 @@ int box_new(const char *root, const char *id, const char *config, size_t config_
 int box_load(const char *root, const char *id, bool lock, struct box **ret, struct error *err);
 
 /* Writes the record. */
-int box_save(const struct box *box, struct error *err);
+int box_save(struct box *box, struct error *err);
 
 /* Lets other verbs at the box. */
 void box_unlock(struct box *box);

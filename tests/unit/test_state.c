@@ -87,9 +87,25 @@ static void test_cut_off(void **state)
 	assert_int_equal(box_remove(again, &err), 0);
 }
 
+static void test_empty_record(void **state)
+{
+	_cleanup_box_ struct box *box = NULL, *again = NULL;
+	struct error err = ERROR_INIT;
+
+	/* What a reader may see while the creator writes its record for the first time. */
+	assert_int_equal(box_new(root, "four", "{}", 2, &box, &err), 0);
+	assert_int_equal(file_replace_at(box->dir_fd, BOX_STATE_FILE, "", 0, 0600, &err), 0);
+	assert_int_equal(box_load(root, "four", false, &again, &err), 0);
+	assert_int_equal(box_process_status(again), BOX_CREATING);
+	box_free(take_ptr(again));
+	box_unlock(box); /* as if it was killed */
+	assert_int_equal(box_load(root, "four", false, &again, &err), -EUCLEAN);
+	assert_int_equal(box_remove(box, &err), 0);
+}
+
 static void test_hostile_record(void **state)
 {
-	static const char *const records[] = { "", "{", "[]", "{\"version\":99}", "{\"version\":1,\"pid\":-4}",
+	static const char *const records[] = { "{", "[]", "{\"version\":99}", "{\"version\":1,\"pid\":-4}",
 					       "{\"version\":1,\"pid\":\"x\"}", "{\"version\":1,\"data\":[]}" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(records); i++) {
@@ -142,6 +158,7 @@ int main(void)
 		cmocka_unit_test(test_ids),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_cut_off),
+		cmocka_unit_test(test_empty_record),
 		cmocka_unit_test(test_hostile_record),
 		cmocka_unit_test(test_foreign_directory),
 	};

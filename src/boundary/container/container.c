@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/syscall.h>
 
+#include "base/log.h"
 #include "host/cgroup_stats.h"
 #include "host/process_info.h"
 
@@ -173,6 +174,20 @@ static int container_destroy(struct box *box, struct error *err)
 	return cgroup_destroy(cgroup, err);
 }
 
+/* Before the record there is only the control group that we made. */
+static int container_recover(struct box *box, const struct oci_spec *spec, struct error *err)
+{
+	_cleanup_cgroup_ struct cgroup *cgroup = NULL;
+	struct error why = ERROR_INIT;
+
+	/* A group that cannot be taken over, because it has processes, is not the one that was just begun. */
+	if (container_cgroup_again(box, spec, CGROUP_MANAGER_CGROUPFS, &cgroup, &why) < 0) {
+		log_debug("%s", why.message);
+		return 0;
+	}
+	return cgroup_exists(cgroup) ? cgroup_destroy(cgroup, err) : 0;
+}
+
 const struct boundary_ops container_boundary = {
 	.name = "container",
 	.summary = "own namespaces, mounts, control group, capabilities and a seccomp filter on the host's kernel",
@@ -191,5 +206,6 @@ const struct boundary_ops container_boundary = {
 	.update = container_update,
 	.stats = container_stats,
 	.pids = container_pids,
+	.recover = container_recover,
 	.destroy = container_destroy,
 };

@@ -50,8 +50,13 @@ int container_exec(struct box *box, const struct oci_spec *spec, const struct ex
 
 /* record.c: what the other verbs need to know of a box, in box->data. */
 int container_record(struct box *box, const struct cgroup *cg, const struct oci_spec *spec, bool rootless, struct error *err);
-/* The box's control group; one that was never recorded is found again by its configuration. */
+/* Before the control group is made. */
+int container_record_manager(struct box *box, enum cgroup_manager manager, struct error *err);
+/* The box's control group as it was recorded; NULL when it has none. */
 int container_cgroup(const struct box *box, struct cgroup **ret, struct error *err);
+/* The control group of a box that has no record yet: taking it over again, as it was made, names it. */
+int container_cgroup_again(const struct box *box, const struct oci_spec *spec, enum cgroup_manager manager,
+			   struct cgroup **ret, struct error *err);
 bool container_is_rootless(const struct box *box);
 /* Whether the box's processes all end with its first one. */
 bool container_owns_pids(const struct box *box);

@@ -15,8 +15,6 @@
 struct making {
 	struct box *box;
 	const struct oci_spec *spec;
-	const struct cgroup *cgroup;
-	bool rootless;
 };
 
 static int state_text(struct making *m, pid_t pid, enum box_status status, struct json_object **ret_owner, const char **ret,
@@ -66,8 +64,6 @@ static int on_created(pid_t pid, void *data, struct error *err)
 	int r;
 
 	r = box_set_pid(m->box, pid, err);
-	if (r == 0)
-		r = container_record(m->box, m->cgroup, m->spec, m->rootless, err);
 	if (r == 0)
 		r = box_save(m->box, err);
 	return r < 0 ? r : move_net_devices(&m->spec->linux_, pid, err);
@@ -193,7 +189,7 @@ int container_create(struct box *box, const struct oci_spec *spec, const struct 
 	_cleanup_container_jail_ struct container_jail cj = CONTAINER_JAIL_INIT;
 	_cleanup_cgroup_ struct cgroup *cgroup = NULL;
 	bool rootless = options->rootless == TRI_AUTO ? geteuid() != 0 || !userns_is_initial() : options->rootless == TRI_YES;
-	struct making making = { .box = box, .spec = spec, .rootless = rootless };
+	struct making making = { .box = box, .spec = spec };
 	struct jail_spawned spawned;
 	int r;
 
@@ -203,10 +199,17 @@ int container_create(struct box *box, const struct oci_spec *spec, const struct 
 	if (r == 0 && !options->run)
 		r = cj.jail.gate_fd = jail_make_gate(box->dir_fd, BOX_START_GATE, err);
 	if (r >= 0)
+		r = container_record_manager(box, options->cgroup_manager, err);
+	if (r == 0)
 		r = make_cgroup(box, spec, options, rootless, &cgroup, err);
-	if (r < 0)
+	/* In memory now, so that a failure finds it; on disk as soon as there is a process. */
+	if (r == 0)
+		r = container_record(box, cgroup, spec, rootless, err);
+	if (r < 0) {
+		if (cgroup && !json_object_object_get(box->data, "cgroup"))
+			cgroup_destroy(cgroup, NULL);
 		return r;
-	making.cgroup = cgroup;
+	}
 	cj.jail.cgroup = cgroup;
 	cj.jail.rootless = rootless;
 	set_callbacks(&cj.jail, &making);

@@ -19,7 +19,6 @@ int container_record(struct box *box, const struct cgroup *cg, const struct oci_
 		r |= add(box->data, "rootless", json_object_new_boolean(true));
 	if (pid && !pid->path)
 		r |= add(box->data, "ownPids", json_object_new_boolean(true));
-	r |= add(box->data, "recorded", json_object_new_boolean(true));
 	return r ? error_oom(err) : 0;
 }
 
@@ -72,20 +71,13 @@ int container_cgroup_request(const struct box *box, const struct oci_spec *spec,
 	return 0;
 }
 
-/* Its creator was killed between making the group and writing that down: taking it over again names it. */
-static int find_again(const struct box *box, struct cgroup **ret, struct error *err)
+int container_cgroup_again(const struct box *box, const struct oci_spec *spec, enum cgroup_manager manager,
+			   struct cgroup **ret, struct error *err)
 {
 	_cleanup_free_ struct cgroup_annotation *annotations = NULL;
-	_cleanup_oci_spec_ struct oci_spec *spec = NULL;
 	struct cgroup_request request;
-	int64_t manager = CGROUP_MANAGER_CGROUPFS;
-	int r;
+	int r = container_cgroup_request(box, spec, manager, !userns_is_initial() || geteuid() != 0, &request, &annotations, err);
 
-	json_get_i64(box->data, "data", "manager", 0, CGROUP_MANAGER_DISABLED, &manager, NULL);
-	r = box_config(box, &spec, err);
-	if (r == 0)
-		r = container_cgroup_request(box, spec, (enum cgroup_manager)manager, !userns_is_initial() || geteuid() != 0,
-					     &request, &annotations, err);
 	if (r < 0)
 		return r;
 	request.resources = NULL;
@@ -94,16 +86,26 @@ static int find_again(const struct box *box, struct cgroup **ret, struct error *
 
 int container_cgroup(const struct box *box, struct cgroup **ret, struct error *err)
 {
+	_cleanup_oci_spec_ struct oci_spec *spec = NULL;
 	struct json_object *o;
+	int64_t manager = 0;
 	int r = json_get_object(box->data, "data", "cgroup", &o, err);
 
-	if (r < 0)
-		return r;
+	*ret = NULL;
 	if (r > 0)
 		return cgroup_from_json(o, ret, err);
-	if (flag(box, "recorded")) {
-		*ret = NULL;
-		return 0;
-	}
-	return find_again(box, ret, err);
+	if (r < 0 || json_get_i64(box->data, "data", "manager", 0, CGROUP_MANAGER_DISABLED, &manager, err) <= 0)
+		return r;
+	/* The creation was cut off while systemd made the group. */
+	r = box_config(box, &spec, err);
+	return r < 0 ? r : container_cgroup_again(box, spec, (enum cgroup_manager)manager, ret, err);
+}
+
+int container_record_manager(struct box *box, enum cgroup_manager manager, struct error *err)
+{
+	if (manager == CGROUP_MANAGER_CGROUPFS)
+		return 0; /* what container_recover() expects of a box without a record */
+	if (add(box->data, "manager", json_object_new_int(manager)))
+		return error_oom(err);
+	return box_save(box, err);
 }
