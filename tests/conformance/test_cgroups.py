@@ -205,14 +205,14 @@ def test_oom_event(ringwall, bundle):
     import subprocess
     bundle.linux["resources"] = {"memory": {"limit": 32 << 20, "swap": 32 << 20}}
     id = ringwall.create(bundle.sh("probe eat 200; sleep 30"))
-    process = ringwall.popen("events", "--interval=60s", id, stdout=subprocess.PIPE, text=True)
+    process = ringwall.popen("events", "--interval=60s", id, stdout=subprocess.PIPE)
     ringwall("start", id)
     os.set_blocking(process.stdout.fileno(), False)
-    text = ""
+    text = b""
 
     def seen():
         nonlocal text
-        text += process.stdout.read() or ""
-        return '"oom"' in text
+        text += process.stdout.read() or b""
+        return b'"oom"' in text
     wait_for(seen, 15)
     ringwall("delete", "-f", id)

@@ -26,7 +26,7 @@ def call(ringwall, bundle, name, *args, status=0):
 
 def test_errno(ringwall, bundle):
     assert call(ringwall, profile(bundle, rule("uname")), "uname").out == "errno EPERM\n"
-    assert call(ringwall, profile(bundle, rule("uname", errnoRet=errno.ENOTSUP)), "uname").out == "errno ENOTSUP\n"
+    assert call(ringwall, profile(bundle, rule("uname", errnoRet=errno.EXDEV)), "uname").out == "errno EXDEV\n"
 
 
 def test_errno_zero(ringwall, bundle):
@@ -35,13 +35,13 @@ def test_errno_zero(ringwall, bundle):
 
 def test_kill(ringwall, bundle):
     for action in ("SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD"):
-        bundle.args("/bin/sh", "-c", "probe syscall 63; echo $?")
-        assert ringwall.run(profile(bundle, rule("uname", action=action))).out == f"{128 + 31}\n", action
+        bundle.args("/bin/sh", "-c", "probe syscall 312; echo $?")
+        assert ringwall.run(profile(bundle, rule("kcmp", action=action))).out == f"{128 + 31}\n", action
 
 
 def test_trap(ringwall, bundle):
-    bundle.args("/bin/sh", "-c", "probe syscall 63; echo $?")
-    assert ringwall.run(profile(bundle, rule("uname", action="SCMP_ACT_TRAP"))).out == f"{128 + 31}\n"
+    bundle.args("/bin/sh", "-c", "probe syscall 312; echo $?")
+    assert ringwall.run(profile(bundle, rule("kcmp", action="SCMP_ACT_TRAP"))).out == f"{128 + 31}\n"
 
 
 def test_log_lets_through(ringwall, bundle):
@@ -55,7 +55,6 @@ def test_trace_without_tracer(ringwall, bundle):
 @pytest.mark.parametrize("op,value,hit,miss", [("EQ", 5, 5, 6), ("NE", 5, 6, 5), ("LT", 5, 4, 5), ("LE", 5, 5, 6), ("GT", 5, 6, 5), ("GE", 5, 5, 4)])
 def test_argument_comparison(ringwall, bundle, op, value, hit, miss):
     profile(bundle, rule("kcmp", args=[{"index": 4, "value": value, "op": f"SCMP_CMP_{op}"}], errnoRet=77))
-    assert "errno EREMCHG" in call(ringwall, bundle, "kcmp", 1, 1, 99, 0, hit).out or True
     got_hit = call(ringwall, bundle, "kcmp", 1, 1, 99, 0, hit).out
     got_miss = call(ringwall, bundle, "kcmp", 1, 1, 99, 0, miss).out
     assert got_hit != got_miss and errno.errorcode[77] in got_hit
@@ -138,7 +137,8 @@ def test_default_profile_of_podman(ringwall, bundle):
              if not (s.get("includes") or {}).get("caps") and "amd64" in ((s.get("includes") or {}).get("arches") or ["amd64"])]
     bundle.linux["seccomp"] = {"defaultAction": source["defaultAction"], "defaultErrnoRet": source.get("defaultErrnoRet", 38),
                                "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"], "syscalls": rules}
-    assert ringwall.run(bundle.sh("uname -s; probe syscall 312 1 1 0 0 0; mkdir /tmp/x && echo made")).lines[0] == "Linux"
+    r = ringwall.run(bundle.sh("uname -s; probe syscall 175 0 0 0; mkdir /tmp/x && echo made"))
+    assert r.lines == ["Linux", "errno EPERM", "made"], "init_module is not denied, or too much is"
 
 
 def test_without_no_new_privileges(ringwall, bundle):
