@@ -105,9 +105,9 @@ struct oci_time_offset {
 };
 
 struct oci_intel_rdt {
-	char *clos_id;
-	char **schemata;
-	char *l3_cache_schema, *mem_bw_schema;
+	char *clos_id; /* a directory in resctrl; "/": its root, the default group; NULL: one named after the box */
+	char **schemata;                        /* lines; they win over the two schemas below */
+	char *l3_cache_schema, *mem_bw_schema;  /* the first may be several lines */
 	bool enable_cmt, enable_mbm, enable_monitoring;
 };
 

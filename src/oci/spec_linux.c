@@ -206,22 +206,30 @@ static int check_line(const struct json_place *at, const char *key, const char *
 	return s && strchr(s, '\n') ? json_wrong(at, key, EINVAL, "'%s' holds a line break; one entry is one line", s) : 0;
 }
 
+/* "/" is the default group, the root of resctrl; else the name of one directory in it. */
+static bool valid_clos_id(const char *id)
+{
+	return strcmp(id, "/") == 0 || (*id && !strpbrk(id, "/\n") && strcmp(id, ".") != 0 && strcmp(id, "..") != 0);
+}
+
 static int check_intel_rdt(const struct json_place *at, void *record)
 {
-	const struct oci_intel_rdt *rdt = record;
-	int r = check_line(at, "l3CacheSchema", rdt->l3_cache_schema);
+	struct oci_intel_rdt *rdt = record;
+	int r = check_line(at, "memBwSchema", rdt->mem_bw_schema);
 
-	if (r == 0)
-		r = check_line(at, "memBwSchema", rdt->mem_bw_schema);
 	for (char **s = rdt->schemata; r == 0 && s && *s; s++)
 		r = check_line(at, "schemata", *s);
 	if (r < 0)
 		return r;
 	if (rdt->mem_bw_schema && strncmp(rdt->mem_bw_schema, "MB:", 3) != 0)
 		return json_wrong(at, "memBwSchema", EINVAL, "'%s' does not begin with MB:", rdt->mem_bw_schema);
-	if (rdt->clos_id && (!*rdt->clos_id || strchr(rdt->clos_id, '/') || strchr(rdt->clos_id, '\n') ||
-			     strcmp(rdt->clos_id, ".") == 0 || strcmp(rdt->clos_id, "..") == 0))
-		return json_wrong(at, "closID", EINVAL, "'%s' is not the name of one directory in resctrl", rdt->clos_id);
+	if (rdt->clos_id && !*rdt->clos_id) { /* written by Go programs for "none" */
+		free(rdt->clos_id);
+		rdt->clos_id = NULL;
+	}
+	if (rdt->clos_id && !valid_clos_id(rdt->clos_id))
+		return json_wrong(at, "closID", EINVAL, "'%s' is neither \"/\" nor the name of one directory in resctrl",
+				  rdt->clos_id);
 	return 0;
 }
 

@@ -145,6 +145,8 @@ static const char *const accepted[] = {
 	LINUX("\"memoryPolicy\":{\"mode\":\"MPOL_WEIGHTED_INTERLEAVE\",\"nodes\":\"0-1\",\"flags\":[\"MPOL_F_STATIC_NODES\"]}"),
 	LINUX("\"memoryPolicy\":{\"mode\":\"MPOL_DEFAULT\"}"),
 	LINUX("\"intelRdt\":{\"closID\":\"group\",\"schemata\":[\"L3:0=f\"],\"enableMonitoring\":true}"),
+	LINUX("\"intelRdt\":{\"closID\":\"/\",\"l3CacheSchema\":\"L3:0=f\\nL3:1=f\"}"),
+	LINUX("\"intelRdt\":{\"closID\":\"\"}"),
 	LINUX("\"netDevices\":{\"eth0\":{},\"eth1\":{\"name\":\"fifteen-letters\"}}"),
 	LINUX("\"devices\":[{\"type\":\"p\",\"path\":\"/f\"},{\"type\":\"c\",\"path\":\"/c\",\"major\":1,\"minor\":0,"
 	      "\"fileMode\":511}]"),
@@ -317,10 +319,9 @@ static const struct {
 	{ LINUX("\"memoryPolicy\":{\"mode\":\"MPOL_PREFERRED\",\"flags\":[\"MPOL_F_STATIC_NODES\"]}"), "linux.memoryPolicy.flags: MPOL_F_STATIC" },
 	{ LINUX("\"memoryPolicy\":{\"mode\":\"MPOL_INTERLEAVE\",\"nodes\":\"0\",\"flags\":[\"MPOL_F_NUMA_BALANCING\"]}"),
 	  "linux.memoryPolicy.flags: MPOL_F_NUMA_BALANCING goes with" },
-	{ LINUX("\"intelRdt\":{\"closID\":\"../x\"}"), "linux.intelRdt.closID: '../x' is not the name of one directory" },
-	{ LINUX("\"intelRdt\":{\"closID\":\"..\"}"), "linux.intelRdt.closID: '..' is not the name of one directory" },
+	{ LINUX("\"intelRdt\":{\"closID\":\"../x\"}"), "linux.intelRdt.closID: '../x' is neither" },
+	{ LINUX("\"intelRdt\":{\"closID\":\"..\"}"), "linux.intelRdt.closID: '..' is neither" },
 	{ LINUX("\"intelRdt\":{\"schemata\":[\"L3:0=f\\nMB:0=1\"]}"), "linux.intelRdt.schemata: 'L3:0=f?MB:0=1' holds a line break" },
-	{ LINUX("\"intelRdt\":{\"l3CacheSchema\":\"a\\nb\"}"), "linux.intelRdt.l3CacheSchema: 'a?b' holds a line break" },
 	{ LINUX("\"intelRdt\":{\"memBwSchema\":\"L3:0=f\"}"), "linux.intelRdt.memBwSchema: 'L3:0=f' does not begin with MB:" },
 	/* resources */
 	{ RESOURCES("\"pids\":{}"), "linux.resources.pids.limit: missing" },
