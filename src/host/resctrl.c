@@ -239,19 +239,20 @@ int resctrl_create(const struct resctrl_request *q, struct resctrl **ret, struct
 	_cleanup_resctrl_ struct resctrl *rdt = calloc(1, sizeof(*rdt));
 	_cleanup_free_ char *wanted = wanted_schemata(q);
 	const char *root = q->root ? q->root : RESCTRL_ROOT, *name = q->clos_id ? q->clos_id : q->id;
+	bool is_default = strcmp(name, "/") == 0;
 	int r;
 
 	if (!rdt || !wanted)
 		return error_oom(err);
 	r = check_mounted(root, err);
-	if (r == 0)
+	if (r == 0 && !is_default)
 		r = check_name(name, err);
 	if (r == 0)
 		r = check_name(q->id, err);
 	if (r < 0)
 		return r;
 	rdt->own_dir = !q->clos_id;
-	if (asprintf(&rdt->dir, "%s/%s", root, name) < 0) {
+	if ((is_default ? asprintf(&rdt->dir, "%s", root) : asprintf(&rdt->dir, "%s/%s", root, name)) < 0) {
 		rdt->dir = NULL;
 		return error_oom(err);
 	}

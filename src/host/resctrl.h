@@ -20,7 +20,7 @@
 
 struct resctrl_request {
 	const char *id;				     /* of the box */
-	const char *clos_id;			     /* or NULL */
+	const char *clos_id;			     /* or NULL; "/": the default class */
 	char *const *schemata;			     /* lines; or NULL */
 	const char *l3_cache_schema, *mem_bw_schema; /* or NULL */
 	bool monitoring;  /* enableMonitoring, or the older enableCMT and enableMBM: a monitoring group of its own */

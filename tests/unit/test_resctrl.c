@@ -71,6 +71,26 @@ static void test_own_class_made_and_removed(void **state)
 	tree_free(&t);
 }
 
+/* "/" is the root: joined, monitored, never removed. */
+static void test_default_class(void **state)
+{
+	struct resctrl_request q = {.id = "box", .clos_id = "/", .monitoring = true};
+	_cleanup_resctrl_ struct resctrl *rdt = NULL;
+	struct error err = ERROR_INIT;
+	struct tree t;
+
+	resctrl_tree(&t);
+	tree_put(&t, "cg/mon_groups/other/tasks", "");
+	q.root = t.root;
+	if (resctrl_create(&q, &rdt, &err) < 0)
+		fail_msg("%s", err.message);
+	assert_true(tree_has(&t, "cg/mon_groups/box"));
+	assert_int_equal(resctrl_destroy(rdt, &err), 0);
+	assert_false(tree_has(&t, "cg/mon_groups/box"));
+	assert_true(tree_has(&t, "cg/schemata"));
+	tree_free(&t);
+}
+
 static void test_failed_write_leaves_nothing(void **state)
 {
 	char *schemata[] = {(char *)"L3:0=f", NULL};
@@ -189,6 +209,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_own_class),
 	    cmocka_unit_test(test_own_class_made_and_removed),
+	    cmocka_unit_test(test_default_class),
 	    cmocka_unit_test(test_failed_write_leaves_nothing),
 	    cmocka_unit_test(test_shared_class),
 	    cmocka_unit_test(test_refusals),
