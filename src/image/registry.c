@@ -34,29 +34,54 @@ static int set_base(struct registry *r, const char *host, bool plain, struct err
 	return 0;
 }
 
+/*
+ * One unauthenticated request tells whether the registry speaks TLS. A local or --insecure one may not: only then, and
+ * only when the connection itself failed, is plain HTTP tried.
+ */
+static int find_protocol(struct registry *r, const char *host, struct http_response *ret, struct error *err)
+{
+	bool may_be_plain = r->options.http.insecure || is_local(host);
+	struct http_request request = { .method = "GET", .once = may_be_plain };
+	_cleanup_free_ char *url = NULL;
+	struct error why = ERROR_INIT;
+
+	for (bool plain = false;; plain = true) {
+		int code = set_base(r, host, plain, err);
+
+		free(url);
+		url = NULL;
+		if (code < 0 || asprintf(&url, "%s/", r->base) < 0)
+			return code < 0 ? code : error_oom(err);
+		request.url = url;
+		code = http_perform(&r->client, &request, ret, &why);
+		if (code >= 0)
+			return 0;
+		if (plain || !may_be_plain || (code != -EPROTO && code != -EIO && code != -ECONNREFUSED)) {
+			if (err)
+				*err = why;
+			return code;
+		}
+		log_debug("'%s': no TLS (%s), trying plain HTTP", host, why.message);
+		request.once = false;
+	}
+}
+
 /* Finds out how to speak with the registry, and authenticates. */
 static int ping(struct registry *r, const char *host, struct error *err)
 {
-	bool may_be_plain = r->options.http.insecure || is_local(host);
 	_cleanup_http_response_ struct http_response answer = {0};
-	struct http_request request = {.method = "GET", .url = "/", .once = may_be_plain};
-	struct error why = ERROR_INIT;
-	int code;
+	struct http_request request = { .method = "GET", .url = "/" };
+	int code = find_protocol(r, host, &answer, err);
 
-	if ((code = set_base(r, host, false, err)) < 0)
+	if (code < 0)
 		return code;
-	code = registry_perform(r, &request, &answer, &why);
-	if (code < 0 && may_be_plain && (code == -EPROTO || code == -EIO || code == -ECONNREFUSED)) {
-		log_debug("'%s': no TLS (%s), trying plain HTTP", host, why.message);
-		if ((code = set_base(r, host, true, err)) < 0)
+	if (answer.status == 401) {
+		code = registry_authenticate(r, answer.challenges, err);
+		if (code < 0)
 			return code;
-		request.once = false;
-		code = registry_perform(r, &request, &answer, &why);
-	}
-	if (code < 0) {
-		if (err)
-			*err = why;
-		return code;
+		http_response_free(&answer);
+		if ((code = registry_perform(r, &request, &answer, err)) < 0)
+			return code;
 	}
 	if (answer.status == 401 || answer.status == 403)
 		return http_status_error(answer.status, answer.body, r->name, err);

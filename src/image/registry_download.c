@@ -116,7 +116,7 @@ static void set_state(struct transfer *t, enum state state)
 
 static void fail(struct transfer *t)
 {
-	blob_abort(&t->writer, t->err.code != EBADMSG && t->err.code != EFBIG);
+	blob_abort(&t->writer, t->err.code != EFBIG); /* a blob that is too long is wrong from the start */
 	set_state(t, FAILED);
 }
 

@@ -88,17 +88,13 @@ static int check_policy(const char *file, const struct image_ref *ref, struct er
 	return r < 0 ? r : policy_check(policy, "docker", scope, err);
 }
 
-/* 1: the image is here already, and that is enough. */
-static int is_here(struct cli *cli, const char *text, char id[DIGEST_TEXT_MAX])
+/* Whether the image is here already. */
+static bool is_here(struct cli *cli, const char *text, struct image *ret)
 {
 	_cleanup_image_store_ struct image_store *store = NULL;
-	_cleanup_image_ struct image image = {0};
 
-	if (image_store_open(cli->store, &store, NULL) < 0 ||
-	    image_store_resolve(store, text, opt.platform, &image, NULL) < 0)
-		return 0;
-	snprintf(id, DIGEST_TEXT_MAX, "%s", image.config_digest);
-	return 1;
+	return image_store_open(cli->store, &store, NULL) >= 0 &&
+	       image_store_resolve(store, text, opt.platform, ret, NULL) >= 0;
 }
 
 static int print_pulled(const char *name, const char *id, const char *digest, struct error *err)
@@ -152,7 +148,7 @@ static int run_pull(struct cli *cli, char **operands, struct error *err)
 {
 	_cleanup_image_ref_ struct image_ref ref = {0};
 	const char *text = operands[0];
-	char id[DIGEST_TEXT_MAX];
+	_cleanup_image_ struct image here = {0};
 	int r;
 
 	if (strncmp(text, "docker://", 9) == 0)
@@ -160,10 +156,8 @@ static int run_pull(struct cli *cli, char **operands, struct error *err)
 	r = image_ref_parse(text, &ref, err);
 	if (r < 0)
 		return r;
-	if (opt.missing && is_here(cli, text, id)) {
-		puts(id);
-		return 0;
-	}
+	if (opt.missing && is_here(cli, text, &here))
+		return print_pulled(here.name, here.config_digest, here.digest, err);
 	if ((r = check_policy(opt.policy, &ref, err)) < 0)
 		return r;
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
