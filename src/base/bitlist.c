@@ -23,6 +23,19 @@ static int number(const char **s, size_t *ret)
 	return 0;
 }
 
+static void set_range(unsigned long *bits, size_t first, size_t last)
+{
+	for (size_t word = first / WORD_BITS; word <= last / WORD_BITS; word++) {
+		unsigned long mask = ~0ul;
+
+		if (word == first / WORD_BITS)
+			mask &= ~0ul << (first % WORD_BITS);
+		if (word == last / WORD_BITS)
+			mask &= ~0ul >> (WORD_BITS - 1 - last % WORD_BITS);
+		bits[word] |= mask;
+	}
+}
+
 int bitlist_parse(const char *list, unsigned long *bits, size_t max, struct error *err)
 {
 	const char *s = list;
@@ -43,8 +56,7 @@ int bitlist_parse(const char *list, unsigned long *bits, size_t max, struct erro
 		}
 		if (last >= max)
 			return error_set(err, ERANGE, "'%s': %zu is more than %zu", list, last, max - 1);
-		for (size_t i = first; i <= last; i++)
-			bits[i / WORD_BITS] |= 1ul << (i % WORD_BITS);
+		set_range(bits, first, last);
 		if (*s == ',') {
 			s++;
 			skip_space(&s);

@@ -34,6 +34,36 @@ static int check_size(const char *data, size_t len, struct error *err)
 	return 0;
 }
 
+/*
+ * json-c cuts a key at a NUL, so that two keys could become one, or one that everybody else ignores one that we know.
+ * Whether a string that holds the escape is a key shows after its end.
+ */
+static int check_keys(const char *data, size_t len, struct error *err)
+{
+	static const char escape[] = "\\u0000";
+	const char *end = data + len, *p = data;
+
+	while ((p = memmem(p, (size_t)(end - p), escape, sizeof(escape) - 1))) {
+		const char *start = p, *q;
+
+		while (start > data && start[-1] == '\\')
+			start--;
+		if ((p - start) % 2) { /* an escaped backslash, then the text "u0000" */
+			p++;
+			continue;
+		}
+		for (q = p; q < end && *q != '"'; q++)
+			if (*q == '\\')
+				q++;
+		for (q++; q < end && strchr(" \t\r\n", *q) && *q; q++)
+			;
+		if (q < end && *q == ':')
+			return error_set(err, EINVAL, "invalid JSON at byte %zu: a key holds a NUL byte", (size_t)(p - data));
+		p = MIN(q, end); /* further ones in that string would tell the same */
+	}
+	return 0;
+}
+
 int json_parse(const char *data, size_t len, struct json_object **ret, struct error *err)
 {
 	_cleanup_(cleanup_tokener) struct json_tokener *tok = json_tokener_new_ex(JSON_MAX_DEPTH);
@@ -47,6 +77,8 @@ int json_parse(const char *data, size_t len, struct json_object **ret, struct er
 	if (len > INT_MAX - 1)
 		return error_set(err, EFBIG, "JSON text of %zu bytes is too large", len);
 	r = check_size(data, len, err);
+	if (r == 0)
+		r = check_keys(data, len, err);
 	if (r < 0)
 		return r;
 	end = utf8_valid(data, len); /* json-c's own check lets overlong forms and surrogates pass */

@@ -4,6 +4,7 @@
 
 #include "base/fdio.h"
 #include "base/json.h"
+#include "base/utf8.h"
 #include "oci/records.h"
 
 #define AT(member) JSON_AT(struct oci_spec, member)
@@ -109,15 +110,20 @@ static int to_json(const struct json_record *type, const void *record, char **re
 {
 	_cleanup_json_ struct json_object *o = NULL;
 	const char *text;
+	size_t valid;
 	int r = json_record_write(type, record, &o);
 
 	if (r < 0)
 		return error_sys(err, r, "cannot write the configuration as JSON");
 	text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_PRETTY_TAB |
 							 JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
-	if (!text || asprintf(ret, "%s\n", text) < 0)
+	if (!text)
 		return error_oom(err);
-	return 0;
+	valid = utf8_valid(text, strlen(text));
+	if (text[valid]) /* it came from a command line or a file name */
+		return error_set(err, EILSEQ, "the configuration can only hold UTF-8; give another value near '...%.*s'",
+				 (int)MIN(valid, (size_t)60), text + valid - MIN(valid, (size_t)60));
+	return asprintf(ret, "%s\n", text) < 0 ? error_oom(err) : 0;
 }
 
 int oci_spec_to_json(const struct oci_spec *spec, char **ret, struct error *err)

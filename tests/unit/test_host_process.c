@@ -122,6 +122,10 @@ static void lists(void **state)
 	assert_int_equal(bitlist_parse("0-3,8, 64 - 65", bits, 128, &err), 0);
 	assert_int_equal(bits[0], 0x10f);
 	assert_int_equal(bits[1], 3);
+	assert_int_equal(bitlist_parse("0-127", bits, 128, &err), 0);
+	assert_true(bits[0] == ~0ul && bits[1] == ~0ul);
+	assert_int_equal(bitlist_parse("63-64,5-5", bits, 128, &err), 0);
+	assert_true(bits[0] == (1ul << 63 | 1 << 5) && bits[1] == 1);
 	assert_int_equal(bitlist_parse("", bits, 128, &err), 0);
 	assert_int_equal(bits[0] | bits[1], 0);
 	assert_int_equal(bitlist_parse("127", bits, 128, &err), 0);

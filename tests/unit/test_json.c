@@ -60,6 +60,17 @@ static void getters(void **state)
 	assert_int_equal(json_get_i64(o, "", "big", INT64_MIN, INT64_MAX, &i, &err), -ERANGE);
 }
 
+static void nul_in_keys(void **state)
+{
+	assert_int_equal(parses("{\"a\\u0000b\": 1}"), -EINVAL);
+	assert_int_equal(parses("{\"\\u0000\" \n : 1}"), -EINVAL);
+	assert_int_equal(parses("{\"x\": \"\\u0000\", \"k\\\\\\u0000\": 1}"), -EINVAL);
+	assert_int_equal(parses("{\"a\": \"b\\u0000\"}"), 0);
+	assert_int_equal(parses("{\"a\\\\u0000\": \"b\"}"), 0);
+	assert_int_equal(parses("[\"\\u0000\\\"\", 1]"), 0);
+	assert_int_equal(parses("\"\\u0000"), -EINVAL);
+}
+
 static void utf8(void **state)
 {
 	static const char *const good[] = { "", "plain ascii, long enough for words", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80",
@@ -100,7 +111,7 @@ static void neutralized(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(strict), cmocka_unit_test(deep), cmocka_unit_test(getters),
-					       cmocka_unit_test(utf8), cmocka_unit_test(neutralized) };
+					       cmocka_unit_test(nul_in_keys), cmocka_unit_test(utf8), cmocka_unit_test(neutralized) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

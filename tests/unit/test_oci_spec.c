@@ -521,6 +521,8 @@ static void building(void **state)
 {
 	const struct oci_default plain = { 0 };
 	_cleanup_oci_spec_ struct oci_spec *spec = NULL;
+	struct error err = ERROR_INIT;
+	char *text = NULL;
 	char path[] = "/dev/fuse";
 	const struct oci_device fuse = { .path = path, .type = 'c', .major = 10, .minor = 229 };
 
@@ -544,6 +546,10 @@ static void building(void **state)
 	assert_int_equal(oci_add_device(spec, &fuse), 0);
 	assert_int_equal(oci_add_hook(&spec->hooks.poststop, "/h", NULL, NULL, 3), 0);
 	assert_round_trip(spec);
+	assert_int_equal(oci_set_annotation(spec, "latin", "caf\xe9"), 0);
+	assert_int_equal(oci_spec_to_json(spec, &text, &err), -EILSEQ);
+	assert_non_null(strstr(err.message, "\"latin\": \"caf"));
+	assert_null(text);
 }
 
 /* --- parts --- */
@@ -639,6 +645,30 @@ static void bombs(void **state)
 	}
 }
 
+/* Values that a careless check would walk over and over. */
+static void slow_values(void **state)
+{
+	static const char *const values[][3] = {
+		{ "{\"ociVersion\":\"1.3.0\",\"x\":\"", "\\u0000", "\"}" },
+		{ "{\"ociVersion\":\"1.3.0\",\"linux\":{\"resources\":{\"cpu\":{\"cpus\":\"0", " ,0-8191", "\"}}}}" },
+		{ "{\"ociVersion\":\"1.3.0\",\"linux\":{\"cgroupsPath\":\"", "/.", "\"}}" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+		_cleanup_strbuf_ struct strbuf b = STRBUF_INIT;
+		struct oci_spec *spec = NULL;
+		struct error err = ERROR_INIT;
+
+		strbuf_adds(&b, values[i][0]);
+		while (b.len < 7 << 20)
+			strbuf_adds(&b, values[i][1]);
+		strbuf_adds(&b, values[i][2]);
+		if (oci_spec_parse(b.data, b.len, &spec, &err) < 0)
+			fail_msg("%zu: %s", i, err.message);
+		oci_spec_free(spec);
+	}
+}
+
 static void too_many_maps(void **state)
 {
 	_cleanup_strbuf_ struct strbuf b = STRBUF_INIT;
@@ -707,7 +737,7 @@ int main(void)
 		cmocka_unit_test(rules_refuse),	 cmocka_unit_test(values),	   cmocka_unit_test(warnings),
 		cmocka_unit_test(round_trip),	 cmocka_unit_test(nothing_is_lost), cmocka_unit_test(defaults),
 		cmocka_unit_test(building),	 cmocka_unit_test(process_alone),  cmocka_unit_test(resources_alone),
-		cmocka_unit_test(large),	 cmocka_unit_test(many),	   cmocka_unit_test(bombs),
+		cmocka_unit_test(large),	 cmocka_unit_test(many),	   cmocka_unit_test(bombs), cmocka_unit_test(slow_values),
 		cmocka_unit_test(too_many_maps),
 		cmocka_unit_test(deep),		 cmocka_unit_test(not_utf8),	   cmocka_unit_test(hostile_message),
 	};
