@@ -66,11 +66,19 @@ struct cgroup_node *cgroup_node_at(struct cgroup *cg, size_t i)
 	return i < cg->n_v1 ? &cg->v1[i] : &cg->v2;
 }
 
+bool cgroup_node_exists(const struct cgroup_node *node)
+{
+	return !node->deferred || access(node->dir, F_OK) == 0;
+}
+
 const struct cgroup_node *cgroup_any_node(const struct cgroup *cg)
 {
 	if (cg->v2.dir)
 		return &cg->v2;
-	return cg->n_v1 ? &cg->v1[0] : NULL;
+	for (size_t i = 0; i < cg->n_v1; i++)
+		if (!cg->v1[i].deferred)
+			return &cg->v1[i];
+	return NULL;
 }
 
 const struct cgroup_node *cgroup_node_of(const struct cgroup *cg, enum cgroup_controller controller, bool *ret_v2)
@@ -95,8 +103,34 @@ const char *cgroup_dir(const struct cgroup *cg, const char *controller)
 		return cg->v2.dir;
 	for (size_t i = 0; i < cg->n_v1; i++)
 		if (cg->v1[i].controllers & cgroup_controllers_parse(controller, false))
-			return cg->v1[i].dir;
+			return cgroup_node_exists(&cg->v1[i]) ? cg->v1[i].dir : NULL;
 	return NULL;
+}
+
+/* NODE as a hierarchy and the group's path in it. */
+static int describe(const struct cgroup_node *node, struct cgroup_hierarchy *ret)
+{
+	ret->controllers = node->controllers;
+	ret->mount = strndup(node->dir, node->root_len);
+	ret->own = strdup(node->dir + node->root_len);
+	return ret->mount && ret->own ? 0 : -ENOMEM;
+}
+
+int cgroup_hierarchies_of(const struct cgroup *cg, struct cgroup_hierarchies *ret, struct error *err)
+{
+	_cleanup_cgroup_hierarchies_ struct cgroup_hierarchies h = {.pure_v2 = cg->n_v1 == 0};
+	int r = 0;
+
+	for (size_t i = 0; i < cg->n_v1 && r == 0; i++)
+		if (cgroup_node_exists(&cg->v1[i]))
+			r = describe(&cg->v1[i], &h.v1[h.n_v1++]);
+	if (r == 0 && cg->v2.dir)
+		r = describe(&cg->v2, &h.v2);
+	if (r < 0)
+		return error_oom(err);
+	*ret = h;
+	h = (struct cgroup_hierarchies){0};
+	return 0;
 }
 
 /* ---- making the group ---- */
@@ -145,10 +179,25 @@ struct make {
 	const struct cgroup_hierarchies *h;
 	const char *proc_self;
 	const char *path;
-	bool may_lack; /* rootless and nothing asked: no permission is no error */
-	bool own;      /* the path is seen from the caller's own group */
-	bool adopt;    /* systemd made the group and its helper is in it */
+	unsigned asked; /* the controllers of R */
+	bool may_lack;	/* rootless and nothing asked: no permission is no error */
+	bool own;	/* the path is seen from the caller's own group */
+	bool adopt;	/* systemd made the group and its helper is in it */
 };
+
+/*
+ * Controllers that do nothing to a group without limits, except keep it from its parent's. A group directly below the
+ * root is therefore not made for them until a limit is asked for; its processes stay in the root, as our own.
+ */
+#define DEFERRABLE                                                                                                     \
+	(CGROUP_BIT(CGROUP_CPUSET) | CGROUP_BIT(CGROUP_HUGETLB) | CGROUP_BIT(CGROUP_RDMA) | CGROUP_BIT(CGROUP_MISC) |  \
+	 CGROUP_BIT(CGROUP_NET_CLS) | CGROUP_BIT(CGROUP_NET_PRIO))
+
+static bool can_defer(const struct make *m, const struct cgroup_hierarchy *v)
+{
+	return !(v->controllers & ~DEFERRABLE) && !(m->asked & v->controllers) && strcmp(v->own, "/") == 0 &&
+	       !strchr(m->path + 1, '/');
+}
 
 static int make_v1_node(const struct make *m, const struct cgroup_hierarchy *v, struct error *err)
 {
@@ -164,6 +213,11 @@ static int make_v1_node(const struct make *m, const struct cgroup_hierarchy *v, 
 	}
 	if (node_init(node, v->controllers, v->mount, path) < 0)
 		return error_oom(err);
+	if (can_defer(m, v)) {
+		node->deferred = true;
+		cg->n_v1++;
+		return 0;
+	}
 	r = cgroup_node_make(node, m->r, m->adopt, err);
 	if (r == -ENOENT) {
 		free(node->dir);
@@ -287,6 +341,7 @@ static int create_cgroupfs(struct cgroup *cg, const struct cgroup_request *reque
 	if (r < 0)
 		return r;
 	m.path = path;
+	m.asked = res ? cgroup_resources_controllers(res) : 0;
 	r = cgroup_hierarchies_find(cg->root, cg->proc_self, true, m.own, &h, err);
 	if (r < 0)
 		return r;
@@ -320,6 +375,7 @@ static int create_systemd(struct cgroup *cg, const struct cgroup_request *reques
 	if (r < 0)
 		return r;
 	m.path = path;
+	m.asked = request->resources ? cgroup_resources_controllers(request->resources) : 0;
 	r = make_nodes(&m, err);
 	return r < 0 ? r : enable_controllers(cg, request->resources, h.pure_v2, err);
 }

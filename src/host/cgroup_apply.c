@@ -151,6 +151,21 @@ static int apply_devices(struct cgroup *cg, const struct cgroup_resources *r, bo
 	return cgroup_v2_devices(&a, err);
 }
 
+/* Makes a deferred NODE that is asked for something now, and brings the group's processes into it after APPLY. */
+static int apply_to_deferred(struct cgroup_apply *a, cgroup_apply_fn apply, struct error *err)
+{
+	struct cgroup_node *node = (struct cgroup_node *)a->node;
+	int e = cgroup_node_make(node, a->r, false, err);
+
+	if (e == 0)
+		e = apply(a, err);
+	if (e == 0)
+		e = cgroup_move_into(a->cg, node, err);
+	if (e < 0)
+		cgroup_node_remove(node, cgroup_now_ms(), NULL);
+	return e;
+}
+
 int cgroup_apply_all(struct cgroup *cg, const struct cgroup_resources *r, bool create, struct error *err)
 {
 	unsigned asked = (cgroup_resources_controllers(r) | cgroup_unified_controllers(r)) & CGROUP_V2_CONTROLLERS;
@@ -178,7 +193,7 @@ int cgroup_apply_all(struct cgroup *cg, const struct cgroup_resources *r, bool c
 				return missing_controller(cg, l, err);
 			continue;
 		}
-		e = apply(&a, err);
+		e = cgroup_node_exists(a.node) ? apply(&a, err) : apply_to_deferred(&a, apply, err);
 		if (e < 0)
 			return e;
 	}

@@ -63,11 +63,14 @@ int cgroup_entry_open(struct cgroup *cg, const char *sub, struct cgroup_entry *r
 			return open_missing(errno, path, below, err);
 	}
 	for (size_t i = 0; i < cg->n_v1; i++) {
+		int fd;
+
 		snprintf(path, sizeof(path), "%s%s/tasks", cg->v1[i].dir, below);
-		entry.fds[i] = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-		if (entry.fds[i] < 0)
+		fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+		if (fd >= 0)
+			entry.fds[entry.n++] = fd;
+		else if (errno != ENOENT || !cg->v1[i].deferred)
 			return open_missing(errno, path, below, err);
-		entry.n++;
 	}
 	entry.hold_fd = take_fd(&cg->hold_fd);
 	entry.hold_pid = cg->hold_pid;
@@ -177,7 +180,7 @@ int cgroup_attach(const struct cgroup *cg, pid_t pid, struct error *err)
 		struct cgroup_node *node = cgroup_node_at((struct cgroup *)cg, i);
 		int r = cgroup_file_write_u64(node, "cgroup.procs", (uint64_t)pid);
 
-		if (r < 0)
+		if (r < 0 && !(r == -ENOENT && node->deferred))
 			return error_sys(err, r, "cannot put process %d into control group '%s'", pid, node->dir);
 	}
 	return 0;

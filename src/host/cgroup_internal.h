@@ -12,6 +12,7 @@ struct cgroup_node {
 	char *dir;	      /* its directory, absolute; owned; NULL: no such node */
 	size_t root_len;      /* how much of dir is the hierarchy's mount point */
 	size_t made_from;     /* dir's shortest prefix that we made; 0: we made nothing */
+	bool deferred; /* v1: nothing was asked of it, so it is made when that changes; see cgroup_node_exists() */
 };
 
 struct cgroup {
@@ -35,6 +36,9 @@ const struct cgroup_node *cgroup_node_of(const struct cgroup *cg, enum cgroup_co
 
 /* A node to list processes from: v2 or the first v1 one; NULL without a group. */
 const struct cgroup_node *cgroup_any_node(const struct cgroup *cg);
+
+/* False for a deferred node as long as it was not made. */
+bool cgroup_node_exists(const struct cgroup_node *node);
 
 /* All nodes, for loops: node I (0 to cgroup_n_nodes() - 1). */
 size_t cgroup_n_nodes(const struct cgroup *cg);
@@ -123,6 +127,9 @@ unsigned cgroup_unified_controllers(const struct cgroup_resources *r);
 
 /* The controllers (CGROUP_BIT()s) that R asks something of. Device rules do not count. */
 unsigned cgroup_resources_controllers(const struct cgroup_resources *r);
+
+/* Puts the processes of the group into NODE, which was deferred and has just been made. */
+int cgroup_move_into(const struct cgroup *cg, const struct cgroup_node *node, struct error *err);
 
 /* ---- cgroup_systemd.c ---- */
 

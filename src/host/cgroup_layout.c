@@ -8,7 +8,7 @@
 
 #include "base/fdio.h"
 
-#define PROC_CGROUP_MAX 65536
+#define PROC_CGROUP_MAX 16384
 #define MOUNTINFO_MAX (16u << 20)
 
 static const struct {
@@ -149,12 +149,29 @@ static int parse_proc_cgroup(char *text, const char *root, bool want_v2, struct 
 	return r;
 }
 
+/* The kernel shows the whole file in one read, so a full buffer alone means that there is more. */
+static int read_proc_cgroup(const char *proc_self, char *buf, size_t size, struct error *err)
+{
+	_cleanup_close_ int fd = -1;
+	char path[PATH_MAX];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "%s/cgroup", proc_self);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	n = fd < 0 ? -1 : read(fd, buf, size);
+	if (n < 0)
+		return error_sys(err, errno, "cannot read '%s'", path);
+	if ((size_t)n == size)
+		return error_set(err, EFBIG, "'%s' is longer than %zu bytes", path, size);
+	buf[n] = 0;
+	return 0;
+}
+
 int cgroup_hierarchies_find(const char *root, const char *proc_self, bool want_v2, bool want_own,
 			    struct cgroup_hierarchies *ret, struct error *err)
 {
 	_cleanup_cgroup_hierarchies_ struct cgroup_hierarchies h = {0};
-	_cleanup_free_ char *text = NULL;
-	char path[PATH_MAX];
+	char text[PROC_CGROUP_MAX];
 	int r;
 
 	if (has_v2(root, "")) {
@@ -163,8 +180,7 @@ int cgroup_hierarchies_find(const char *root, const char *proc_self, bool want_v
 			return error_oom(err);
 	}
 	if (!h.pure_v2 || want_own) {
-		snprintf(path, sizeof(path), "%s/cgroup", proc_self);
-		r = file_read_at(AT_FDCWD, path, PROC_CGROUP_MAX, &text, NULL, err);
+		r = read_proc_cgroup(proc_self, text, sizeof(text), err);
 		if (r < 0)
 			return r;
 		if (parse_proc_cgroup(text, root, want_v2, &h) < 0)

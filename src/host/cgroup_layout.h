@@ -64,6 +64,9 @@ int cgroup_hierarchies_find(const char *root, const char *proc_self, bool want_v
 			    struct cgroup_hierarchies *ret, struct error *err);
 void cgroup_hierarchies_free(struct cgroup_hierarchies *h);
 
+/* The hierarchies in which CG has a group, with its path as "own": what a process in the group would find. */
+int cgroup_hierarchies_of(const struct cgroup *cg, struct cgroup_hierarchies *ret, struct error *err);
+
 /*
  * Looks in mountinfo for a hierarchy that is not where it should be: *RET is its mount point, *RET_OWN the caller's own
  * path OWN as seen from there. 0 or -ENOENT.

@@ -264,3 +264,52 @@ int cgroup_kill(const struct cgroup *cg, int signal, struct error *err)
 		return kill_failed(node, signal, r < 0 ? r : failed, err);
 	return 0;
 }
+
+static bool has_pid(const struct pids *p, pid_t pid)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->v[i] == pid)
+			return true;
+	return false;
+}
+
+/* Moves those that are in the group but not in NODE. *RET_MOVED: how many there were. */
+static int move_missing(const struct cgroup *cg, const struct cgroup_node *node, size_t *ret_moved)
+{
+	struct pids all = {0}, in = {0};
+	int r = collect(cg, list_node(cg), &all);
+
+	*ret_moved = 0;
+	if (r == 0)
+		r = collect(cg, node, &in);
+	for (size_t i = 0; i < all.n && r == 0; i++) {
+		if (has_pid(&in, all.v[i]))
+			continue;
+		++*ret_moved;
+		r = cgroup_file_write_u64(node, "cgroup.procs", (uint64_t)all.v[i]);
+		if (r == -ESRCH)
+			r = 0;
+	}
+	free(all.v);
+	free(in.v);
+	return r;
+}
+
+/* What a process forks before it is moved is found in the next round; stopped processes do not fork. */
+int cgroup_move_into(const struct cgroup *cg, const struct cgroup_node *node, struct error *err)
+{
+	bool was_frozen = true, froze;
+	size_t moved = 1;
+	int r = 0;
+
+	cgroup_is_frozen(cg, &was_frozen, NULL);
+	froze = !was_frozen && cgroup_freeze(cg, FREEZE_MS, NULL) == 0;
+	for (int round = 0; round < KILL_ROUNDS && r == 0 && moved; round++)
+		r = move_missing(cg, node, &moved);
+	if (froze)
+		cgroup_thaw(cg, NULL);
+	if (r == 0 && moved)
+		r = -EAGAIN;
+	return r < 0 ? error_sys(err, r, "cannot bring the processes of the box into control group '%s'", node->dir)
+		     : 0;
+}

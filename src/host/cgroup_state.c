@@ -25,7 +25,8 @@ static struct json_object *node_to_json(const struct cgroup_node *node)
 
 	if (o && add_string(o, "dir", node->dir) && add(o, "controllers", json_object_new_int64(node->controllers)) &&
 	    add(o, "rootLength", json_object_new_int64((int64_t)node->root_len)) &&
-	    add(o, "madeFrom", json_object_new_int64((int64_t)node->made_from)))
+	    add(o, "madeFrom", json_object_new_int64((int64_t)node->made_from)) &&
+	    (!node->deferred || add(o, "deferred", json_object_new_boolean(true))))
 		return o;
 	json_object_put(o);
 	return NULL;
@@ -76,6 +77,8 @@ static int node_from_json(struct json_object *o, const char *where, struct cgrou
 		r = json_get_i64(o, where, "rootLength", 0, PATH_MAX, &root_len, err);
 	if (r >= 0)
 		r = json_get_i64(o, where, "madeFrom", 0, PATH_MAX, &made_from, err);
+	if (r >= 0)
+		r = json_get_bool(o, where, "deferred", &node.deferred, err);
 	if (r >= 0)
 		r = json_dup_string(o, where, "dir", &node.dir, err);
 	if (r < 0)
@@ -148,7 +151,7 @@ int cgroup_from_json(struct json_object *o, struct cgroup **ret, struct error *e
 		r = nodes_from_json(o, cg, err);
 	if (r < 0)
 		return r;
-	if (cg->path && cgroup_n_nodes(cg) == 0)
+	if (cg->path && !cgroup_any_node(cg))
 		return error_set(err, EBADMSG, "cgroup: a path ('%s') without a directory", cg->path);
 	*ret = take_ptr(cg);
 	return 0;

@@ -133,5 +133,7 @@ int child_find_cgroups(struct child *c, struct error *err)
 
 	for (size_t i = 0; c->jail->rootfs && i < c->jail->n_mounts; i++)
 		wanted |= c->jail->mounts[i].kind == JAIL_MOUNT_CGROUP;
+	if (wanted && cgroup_exists(c->jail->cgroup))
+		return cgroup_hierarchies_of(c->jail->cgroup, &c->hierarchies, err);
 	return wanted ? cgroup_hierarchies_find(CGROUP_ROOT, "/proc/self", true, true, &c->hierarchies, err) : 0;
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -85,6 +86,7 @@ static pid_t enter(struct cgroup *cg, int (*fn)(void))
 	pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 	assert_true(pid >= 0);
 	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (cgroup_entry_join(&entry, entry.clone_fd >= 0) < 0)
 			_exit(99);
 		if (write(ready[1], "x", 1) != 1)
@@ -285,7 +287,7 @@ static void test_enter_list_kill(void **state)
 	assert_int_equal(file_read_at(AT_FDCWD, path, 65536, &text, NULL, &err), 0);
 	for (size_t i = 0; i < cg->n_v1; i++) {
 		for (int c = 0; c < CGROUP_CONTROLLERS; c++) {
-			if (!(cg->v1[i].controllers & CGROUP_BIT(c)))
+			if (!(cg->v1[i].controllers & CGROUP_BIT(c)) || !cgroup_node_exists(&cg->v1[i]))
 				continue;
 			snprintf(wanted, sizeof(wanted), "%s:/%s\n", cgroup_controller_v1_name(c), id);
 			assert_non_null(strstr(text, wanted));
@@ -555,6 +557,48 @@ static void test_oom(void **state)
 	assert_true(gone);
 }
 
+/* cpuset is made when a limit is asked for, and the processes come along. */
+static void test_deferred(void **state)
+{
+	struct cgroup_resources r = {0};
+	_cleanup_cgroup_entry_ struct cgroup_entry entry = CGROUP_ENTRY_INIT;
+	_cleanup_cgroup_hierarchies_ struct cgroup_hierarchies h = {0};
+	_cleanup_json_ struct json_object *o = NULL;
+	struct error err = ERROR_INIT;
+	struct cgroup *cg, *again = NULL;
+	char expected[64], list[64];
+	pid_t a, b;
+
+	need_v1();
+	cg = make(&r);
+	if (!cg->n_v1 || cgroup_dir(cg, "cpuset"))
+		fail_msg("a cpuset group was made for nothing");
+	assert_int_equal(cgroup_hierarchies_of(cg, &h, &err), 0);
+	for (size_t i = 0; i < h.n_v1; i++)
+		assert_false(h.v1[i].controllers & CGROUP_BIT(CGROUP_CPUSET));
+	a = enter(cg, sleep_long);
+	b = enter(cg, sleep_long);
+	o = cgroup_to_json(cg);
+	assert_int_equal(cgroup_from_json(o, &again, &err), 0);
+	cgroup_free(cg);
+	r.cpu.cpus = (char *)"4095";
+	assert_true(cgroup_update(again, &r, &err) < 0);
+	assert_null(cgroup_dir(again, "cpuset"));
+	r.cpu.cpus = (char *)"0";
+	if (cgroup_update(again, &r, &err) < 0)
+		fail_msg("%s", err.message);
+	assert_file(again, "cpuset", "cpuset.cpus", "0");
+	read_file(again, "cpuset", "cgroup.procs", list, sizeof(list));
+	snprintf(expected, sizeof(expected), "%d\n%d", MIN(a, b), MAX(a, b));
+	assert_string_equal(list, expected);
+	assert_int_equal(cgroup_entry_open(again, NULL, &entry, &err), 0);
+	assert_int_equal(entry.n, again->n_v1);
+	assert_int_equal(cgroup_kill(again, SIGKILL, &err), 0);
+	wait_for(a);
+	wait_for(b);
+	destroy(again);
+}
+
 static void test_sub_group(void **state)
 {
 	_cleanup_cgroup_entry_ struct cgroup_entry entry = CGROUP_ENTRY_INIT;
@@ -775,6 +819,28 @@ static int setup(void **state)
 	return 0;
 }
 
+/* What a failed test left. */
+static int teardown(void **state)
+{
+	static const char *const dirs[] = {"",	       "/cpu",	 "/cpuacct", "/cpuset",	 "/memory", "/devices",
+					   "/freezer", "/blkio", "/pids",    "/systemd", "/unified"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
+		struct cgroup_node node = {.root_len = strlen(CGROUP_ROOT) + strlen(dirs[i])};
+		struct cgroup cg = {.path = id, .n_v1 = 1};
+
+		assert_true(asprintf(&node.dir, CGROUP_ROOT "%s/%s", dirs[i], id) > 0);
+		cg.v1[0] = node;
+		cg.v1[0].controllers = CGROUP_BIT(CGROUP_FREEZER);
+		if (access(node.dir, F_OK) == 0) {
+			cgroup_kill(&cg, SIGKILL, NULL);
+			cgroup_node_remove(&node, cgroup_now_ms() + 2000, NULL);
+		}
+		free(node.dir);
+	}
+	return 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -787,6 +853,7 @@ int main(void)
 	    cmocka_unit_test(test_devices),
 	    cmocka_unit_test(test_destroy_nested),
 	    cmocka_unit_test(test_oom),
+	    cmocka_unit_test(test_deferred),
 	    cmocka_unit_test(test_sub_group),
 	    cmocka_unit_test(test_attach),
 	    cmocka_unit_test(test_v2_limits),
@@ -795,5 +862,5 @@ int main(void)
 	    cmocka_unit_test(test_systemd),
 	};
 
-	return cmocka_run_group_tests(tests, setup, NULL);
+	return cmocka_run_group_tests(tests, setup, teardown);
 }
