@@ -480,6 +480,20 @@ int boundary_stats(struct box *box, struct json_object **ret, struct error *err)
 	return r < 0 ? r : boundary->stats(box, ret, err);
 }
 
+int boundary_watch_oom(struct box *box, struct cgroup_oom **ret, struct error *err)
+{
+	const struct boundary_ops *boundary;
+	int r;
+
+	r = boundary_of(box, &boundary, err);
+	if (r < 0)
+		return r;
+	if (!boundary->watch_oom)
+		return unsupported(boundary, "tell of a container's lack of memory", err);
+	r = check_not_stopped(box, "watch", err);
+	return r < 0 ? r : boundary->watch_oom(box, ret, err);
+}
+
 int boundary_pids(struct box *box, pid_t **ret, size_t *ret_n, struct error *err)
 {
 	const struct boundary_ops *boundary;

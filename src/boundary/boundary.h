@@ -149,6 +149,8 @@ struct boundary_ops {
 	int (*update_rdt)(struct box *box, const char *l3_schema, const char *mem_bw_schema, struct error *err);
 	/* Statistics in the form runc's `events` has them ({"cpu":..., "memory":..., "pids":...}). */
 	int (*stats)(struct box *box, struct json_object **ret, struct error *err);
+	/* Watches for the kernel's OOM killer at work among the box's processes; NULL: the wall cannot tell. */
+	int (*watch_oom)(struct box *box, struct cgroup_oom **ret, struct error *err);
 	/* Host pids of the box's processes. *RET is owned by the caller. */
 	int (*pids)(struct box *box, pid_t **ret, size_t *ret_n, struct error *err);
 	int (*checkpoint)(struct box *box, const struct oci_spec *spec, const struct checkpoint_request *request,
@@ -196,6 +198,7 @@ int boundary_resume(struct box *box, struct error *err);
 int boundary_update(struct box *box, const struct cgroup_resources *resources, struct error *err);
 int boundary_update_rdt(struct box *box, const char *l3_schema, const char *mem_bw_schema, struct error *err);
 int boundary_stats(struct box *box, struct json_object **ret, struct error *err);
+int boundary_watch_oom(struct box *box, struct cgroup_oom **ret, struct error *err);
 int boundary_pids(struct box *box, pid_t **ret, size_t *ret_n, struct error *err);
 int boundary_checkpoint(struct box *box, const struct checkpoint_request *request, struct error *err);
 enum box_status boundary_status(const struct box *box);

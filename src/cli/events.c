@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/log.h"
 #include "cli/cli.h"
 
 static struct {
@@ -39,26 +40,48 @@ static int print_stats(struct box *box, struct error *err)
 	return r < 0 ? r : print_event(box, "stats", data, err);
 }
 
+/* Reports what the OOM killer did since the last look. */
+static int print_oom(const struct box *box, struct cgroup_oom *oom, struct error *err)
+{
+	uint64_t events = 0;
+	bool gone = false;
+	int r = cgroup_oom_read(oom, &events, &gone, err);
+
+	for (; r == 0 && events; events--)
+		r = print_event(box, "oom", NULL, err);
+	return r;
+}
+
 static int watch(struct box *box, int interval_ms, struct error *err)
 {
 	_cleanup_close_ int pidfd = box_pidfd(box, err);
+	_cleanup_cgroup_oom_ struct cgroup_oom *oom = NULL;
+	struct error none = ERROR_INIT;
+	int r = 0;
 
 	if (pidfd < 0)
 		return pidfd;
-	for (;;) {
-		struct pollfd end = { .fd = pidfd, .events = POLLIN };
-		int r = poll(&end, 1, interval_ms);
+	if (boundary_watch_oom(box, &oom, &none) < 0)
+		log_warn("no event tells when memory runs out: %s", none.message);
+	while (r == 0) {
+		struct pollfd fds[] = {
+			{ .fd = pidfd, .events = POLLIN },
+			{ .fd = oom ? cgroup_oom_fd(oom) : -1, .events = POLLIN },
+		};
+		int n = poll(fds, ARRAY_SIZE(fds), interval_ms);
 
-		if (r > 0)
-			return 0;
-		if (r < 0 && errno != EINTR)
+		if (n < 0 && errno != EINTR)
 			return error_sys(err, errno, "cannot wait for the box");
-		r = print_stats(box, err);
-		if (r == 0 && fflush(stdout) == EOF)
-			r = error_sys(err, errno, "cannot write the statistics");
-		if (r < 0)
+		if (fds[1].revents)
+			r = print_oom(box, oom, err);
+		if (fds[0].revents)
 			return r;
+		if (n == 0)
+			r = print_stats(box, err);
+		if (r == 0 && fflush(stdout) == EOF)
+			r = error_sys(err, errno, "cannot write the events");
 	}
+	return r;
 }
 
 static int run_events(struct cli *cli, char **operands, struct error *err)

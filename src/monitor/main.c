@@ -5,12 +5,16 @@
  *
  *	ringwall-monitor [OPTIONS] BOX-DIR ID RINGWALL [GLOBAL-OPTIONS]
  */
+#include <elf.h>
 #include <fcntl.h>
+#include <link.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -29,6 +33,7 @@ enum {
 	BACKOFF_MAX_MS = 60000,
 	GOOD_RUN_MS = 10000, /* after a run of this length the back-off begins anew */
 	INPUT_MAX = 65536,
+	IDLE_MS = 1000, /* after this long without anything to do, memory is given back */
 };
 
 static struct {
@@ -194,14 +199,33 @@ static void on_signal(void)
 	}
 }
 
+/*
+ * Gives back the pages of code and constants that are not used for now, a few hundred KiB: while nothing happens there is
+ * one such process for each detached box. They come back from the page cache when they are needed.
+ */
+static void trim_memory(void)
+{
+	const ElfW(Phdr) *segment = (const ElfW(Phdr) *)getauxval(AT_PHDR);
+	size_t n = getauxval(AT_PHNUM), page = getauxval(AT_PAGESZ);
+
+	for (size_t i = 0; segment && i < n; i++) {
+		uintptr_t begin = segment[i].p_vaddr & ~(page - 1), end = (segment[i].p_vaddr + segment[i].p_memsz + page - 1) & ~(page - 1);
+
+		if (segment[i].p_type == PT_LOAD && !(segment[i].p_flags & PF_W))
+			(void)madvise((void *)begin, end - begin, MADV_DONTNEED);
+	}
+}
+
 /* Stands by the workload until it ends. */
 static void attend(void)
 {
+	bool trimmed = false;
+
 	while (!reap()) {
 		struct pollfd fds[5 + CLIENTS_MAX + 1];
 		bool blocked = clients_blocked(&m.clients);
 		size_t n = 0, clients_at;
-		int timeout = clients_expire(&m.clients);
+		int timeout = clients_expire(&m.clients), r;
 
 		fds[n++] = (struct pollfd){ .fd = m.signals, .events = POLLIN };
 		fds[n++] = (struct pollfd){ .fd = blocked ? -1 : m.box.terminal, .events = POLLIN };
@@ -210,7 +234,13 @@ static void attend(void)
 		fds[n++] = (struct pollfd){ .fd = m.input_len ? input_fd() : -1, .events = POLLOUT };
 		clients_at = n;
 		n += clients_poll(&m.clients, fds + n, sizeof(m.input) - m.input_len >= MONITOR_PACKET_MAX);
-		if (poll(fds, n, timeout) < 0)
+		if (timeout < 0 && !trimmed)
+			timeout = IDLE_MS;
+		r = poll(fds, n, timeout);
+		if (r == 0 && !blocked && !trimmed)
+			trim_memory();
+		trimmed = r == 0;
+		if (r <= 0)
 			continue;
 		if (fds[0].revents)
 			on_signal();
@@ -328,6 +358,7 @@ static void finish(void)
 	int n = snprintf(status, sizeof(status), "%d", m.life.status);
 
 	tidy(opt.rm ? "--rm" : NULL);
+	m.life_fd = safe_close(m.life_fd); /* whoever is told of the end may remove or start the box at once */
 	wait_for_clients();
 	clients_send(&m.clients, MONITOR_EXITED, status, (size_t)n);
 	clients_close(&m.clients);

@@ -103,6 +103,14 @@ static int container_update(struct box *box, const struct cgroup_resources *reso
 	return r < 0 ? r : cgroup_update(cgroup, resources, err);
 }
 
+static int container_watch_oom(struct box *box, struct cgroup_oom **ret, struct error *err)
+{
+	_cleanup_cgroup_ struct cgroup *cgroup = NULL;
+	int r = need_cgroup(box, "watch", &cgroup, err);
+
+	return r < 0 ? r : cgroup_oom_open(cgroup, ret, err);
+}
+
 static int container_stats(struct box *box, struct json_object **ret, struct error *err)
 {
 	_cleanup_cgroup_stats_ struct cgroup_stats stats = { 0 };
@@ -205,6 +213,7 @@ const struct boundary_ops container_boundary = {
 	.paused = container_paused,
 	.update = container_update,
 	.stats = container_stats,
+	.watch_oom = container_watch_oom,
 	.pids = container_pids,
 	.recover = container_recover,
 	.destroy = container_destroy,
