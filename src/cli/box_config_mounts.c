@@ -8,6 +8,7 @@
 #include "base/parse.h"
 #include "base/strv.h"
 #include "cli/box_config.h"
+#include "host/subid.h"
 #include "image/store.h"
 
 struct volume {
@@ -223,6 +224,33 @@ static int add_init(struct oci_spec *spec, struct error *err)
 	return oci_add_mount(spec, "/run/ringwall-init", "bind", path, options) < 0 ? error_oom(err) : 0;
 }
 
+/* Without subordinate ids there is no group tty in the box, whose number devpts would want. */
+static int drop_tty_group(struct oci_spec *spec)
+{
+	char *options[] = { (char[]){ "nosuid" }, (char[]){ "noexec" }, (char[]){ "newinstance" }, (char[]){ "ptmxmode=0666" },
+			    (char[]){ "mode=0620" }, NULL };
+	struct id_maps uids = { 0 }, gids = { 0 };
+	uint64_t n = 0;
+	int r = subid_maps(&uids, &gids, NULL);
+
+	for (size_t i = 0; r == 0 && i < gids.n; i++)
+		n += gids.v[i].count;
+	free(uids.v);
+	free(gids.v);
+	if (r < 0 || n > 5)
+		return r;
+	for (size_t i = 0; i < spec->n_mounts; i++) /* in its place: /dev is mounted before it, /dev/shm after */
+		if (strcmp(spec->mounts[i].destination, "/dev/pts") == 0) {
+			char **copy = strv_copy(options);
+
+			if (!copy)
+				return -ENOMEM;
+			strv_free(spec->mounts[i].options);
+			spec->mounts[i].options = copy;
+		}
+	return 0;
+}
+
 /* Without a network namespace of its own a box may not mount sysfs; the host's is shown read-only. */
 static int adapt_defaults(const struct box_request *rq, struct oci_spec *spec, struct error *err)
 {
@@ -231,11 +259,13 @@ static int adapt_defaults(const struct box_request *rq, struct oci_spec *spec, s
 	_cleanup_strv_ char **shm = NULL;
 	int r = 0;
 
-	if (rq->rootless && strcmp(o->network, "host") == 0) {
+	if (rq->rootless && strcmp(rq->network, "host") == 0) {
 		oci_remove_mount(spec, "/sys");
 		oci_remove_mount(spec, "/sys/fs/cgroup");
 		r = oci_add_mount(spec, "/sys", "none", "/sys", sys);
 	}
+	if (rq->rootless)
+		r |= drop_tty_group(spec);
 	oci_remove_mount(spec, "/dev/shm");
 	r |= strv_add(&shm, "nosuid") | strv_add(&shm, "noexec") | strv_add(&shm, "nodev") | strv_add(&shm, "mode=1777") |
 	     strv_addf(&shm, "size=%lld", (long long)o->shm_size.v);

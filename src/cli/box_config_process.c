@@ -154,6 +154,10 @@ int box_config_process(const struct box_request *rq, struct oci_spec *spec, stru
 	int r;
 
 	process->terminal = o->tty;
+	if (!rq->own_view && !o->user && !rq->image->user && geteuid() != 0) { /* nobody else can be had */
+		process->uid = geteuid();
+		process->gid = getegid();
+	}
 	process->n_rlimits = 0;
 	if (cwd && cwd[0] && cwd[0] != '/')
 		return error_set(err, EINVAL, "the working directory '%s' is not an absolute path", cwd);

@@ -1,6 +1,7 @@
 #include "cli/box_start.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -15,21 +16,32 @@
 #include "cli/bundle.h"
 #include "cli/network.h"
 #include "cli/stage.h"
+#include "host/path.h"
 #include "image/store.h"
 #include "monitor/protocol.h"
+#include "oci/spec_build.h"
 
-/* The configuration with everything in it that only the mounted root file system tells. */
-static int complete_config(const struct image_box *box, int root_fd, struct loaded_bundle *ret, struct error *err)
+/* The configuration with everything in it that is only known now. NETNS: the network namespace to join, or -1. */
+static int complete_config(const struct image_box *box, int root_fd, int netns, struct loaded_bundle *ret, struct error *err)
 {
 	_cleanup_bundle_ struct loaded_bundle b = { 0 };
 	_cleanup_strv_ char **groups = image_box_strings(box, "groups");
+	const char *user = image_box_string(box, "user");
+	char own[32];
 	int r = bundle_load(box->path, NULL, &b, err);
 
 	if (r < 0)
 		return r;
-	r = box_users_apply(root_fd, image_box_string(box, "user"), groups, b.spec->process, err);
+	/* Without a user namespace, and without privilege, there is one user only. */
+	if (!user && image_box_flag(box, "unpacked") && geteuid() != 0) {
+		snprintf(own, sizeof(own), "%u:%u", (unsigned)geteuid(), (unsigned)getegid());
+		user = own;
+	}
+	r = box_users_apply(root_fd, user, groups, b.spec->process, err);
 	if (r < 0)
 		return r;
+	if (netns >= 0 && oci_set_namespace(b.spec, CLONE_NEWNET, fd_path(netns).s) < 0)
+		return error_oom(err);
 	free(b.config);
 	b.config = NULL;
 	r = oci_spec_to_json(b.spec, &b.config, err);
@@ -81,7 +93,7 @@ int box_start_here(const struct cli *cli, const struct image_box *box, struct cr
 		   struct box **ret_state, struct started *ret, struct error *err)
 {
 	_cleanup_bundle_ struct loaded_bundle bundle = { 0 };
-	_cleanup_close_ int root_fd = -1;
+	_cleanup_close_ int root_fd = -1, netns = -1;
 	const struct boundary_ops *wall;
 	struct cli chosen = *cli;
 	bool rootless = geteuid() != 0;
@@ -99,7 +111,14 @@ int box_start_here(const struct cli *cli, const struct image_box *box, struct cr
 	}
 	if (root_fd < 0)
 		return root_fd;
-	r = complete_config(box, root_fd, &bundle, err);
+	if (network_comes_first(box)) {
+		netns = network_make(box, err);
+		if (netns < 0) {
+			network_detach(cli, box);
+			return netns;
+		}
+	}
+	r = complete_config(box, root_fd, netns, &bundle, err);
 	if (r == 0)
 		r = box_etc_write(box, NULL, NULL, err);
 	if (r < 0)
@@ -110,10 +129,13 @@ int box_start_here(const struct cli *cli, const struct image_box *box, struct cr
 	r = cli_wall(&chosen, bundle.spec, create, &wall, err);
 	if (r < 0)
 		return r;
-	if (network_is_private(box))
+	if (network_is_private(box) && !network_comes_first(box))
 		return create_with_network(cli, box, wall, &bundle, create, ret_state, ret, err);
 	create->run = true;
-	return boundary_create(wall, cli->root, box->id, &bundle.bundle, create, ret_state, ret, err);
+	r = boundary_create(wall, cli->root, box->id, &bundle.bundle, create, ret_state, ret, err);
+	if (r < 0)
+		network_detach(cli, box);
+	return r;
 }
 
 /* The mounts of our own stage would keep the box's folder from being removed. */

@@ -8,6 +8,7 @@
 #include "base/strv.h"
 #include "cli/cli.h"
 #include "cli/relay.h"
+#include "cli/stage.h"
 
 static struct {
 	const char *console_socket, *pidfd_socket, *cwd, *user, *process, *pid_file, *label, *apparmor, *cgroup;
@@ -214,6 +215,16 @@ static int from_file(struct oci_process **ret, struct error *err)
 	return parse_process(process, ret, err);
 }
 
+/* Without privilege, a box made from an image lives in a user namespace that its configuration does not tell of. */
+static int join_image_box(const struct cli *cli, const struct box *state, struct error *err)
+{
+	_cleanup_image_box_ struct image_box box = IMAGE_BOX_INIT;
+
+	if (geteuid() == 0 || image_box_load(cli, state->id, &box, NULL) < 0 || image_box_flag(&box, "unpacked"))
+		return 0;
+	return stage_join_user_namespace(state, err);
+}
+
 static int run_exec(struct cli *cli, char **operands, struct error *err)
 {
 	struct exec_request request = EXEC_REQUEST_INIT;
@@ -236,7 +247,8 @@ static int run_exec(struct cli *cli, char **operands, struct error *err)
 	request.preserve_fds = (int)opt.preserve_fds.v;
 	request.detach = opt.detach;
 	request.ignore_paused = opt.ignore_paused;
-	if (!opt.detach)
+	r = join_image_box(cli, box, err);
+	if (r == 0 && !opt.detach)
 		r = relay_prepare(false, err);
 	if (r == 0)
 		r = boundary_exec(box, &request, &started, err);

@@ -89,18 +89,38 @@ static int save(const struct image_box *box, struct json_object *record, struct 
 	return text ? file_replace_at(box->dir_fd, IMAGE_BOX_NETWORK, text, strlen(text), 0600, err) : error_oom(err);
 }
 
-int network_attach(const struct cli *cli, const struct image_box *box, pid_t pid, struct error *err)
+static int new_record(const struct image_box *box, const char *kind, struct json_object **ret, struct error *err)
 {
-	_cleanup_json_ struct json_object *record = json_object_new_object();
-	bool bridged = userns_is_initial();
 	struct json_object *ports;
 
-	if (!record)
+	*ret = json_object_new_object();
+	if (!*ret)
 		return error_oom(err);
-	json_object_object_add(record, "kind", json_object_new_string(bridged ? "bridge" : "pasta"));
+	json_object_object_add(*ret, "kind", json_object_new_string(kind));
 	if (json_object_object_get_ex(box->record, "ports", &ports))
-		json_object_object_add(record, "ports", json_object_get(ports));
-	return bridged ? bridge_attach(box, pid, record, save, err) : pasta_attach(box, pid, record, save, err);
+		json_object_object_add(*ret, "ports", json_object_get(ports));
+	return 0;
+}
+
+bool network_comes_first(const struct image_box *box)
+{
+	return network_is_private(box) && !userns_is_initial();
+}
+
+int network_make(const struct image_box *box, struct error *err)
+{
+	_cleanup_json_ struct json_object *record = NULL;
+	int r = new_record(box, "pasta", &record, err);
+
+	return r < 0 ? r : pasta_start(box, record, save, err);
+}
+
+int network_attach(const struct cli *cli, const struct image_box *box, pid_t pid, struct error *err)
+{
+	_cleanup_json_ struct json_object *record = NULL;
+	int r = new_record(box, "bridge", &record, err);
+
+	return r < 0 ? r : bridge_attach(box, pid, record, save, err);
 }
 
 void network_detach(const struct cli *cli, const struct image_box *box)

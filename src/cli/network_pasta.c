@@ -1,9 +1,11 @@
 #include "cli/network_pasta.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "base/fdio.h"
 #include "base/log.h"
@@ -47,10 +49,10 @@ static bool has_protocol(struct json_object *ports, const char *protocol)
 }
 
 /* Nothing of the host's loopback is shown to the box, and no port of the box to the host but the published ones. */
-static int command_line(const struct image_box *box, pid_t pid, struct json_object *ports, char ***ret)
+static int command_line(const struct image_box *box, int netns, struct json_object *ports, char ***ret)
 {
 	static const char *const fixed[] = { "pasta", "--config-net", "--quiet", "--no-map-gw", "-T", "none", "-U", "none",
-					     "--netns-only" };
+					     "--no-netns-quit" };
 	int r = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
@@ -61,7 +63,7 @@ static int command_line(const struct image_box *box, pid_t pid, struct json_obje
 	if (!has_protocol(ports, "udp"))
 		r |= strv_add(ret, "-u") | strv_add(ret, "none");
 	r |= strv_add(ret, "-P") | strv_addf(ret, "%s/" PID_FILE, box->path);
-	r |= strv_addf(ret, "%d", (int)pid);
+	r |= strv_add(ret, "--netns") | strv_addf(ret, "/proc/self/fd/%d", netns);
 	return r;
 }
 
@@ -82,22 +84,50 @@ static int note_process(const struct image_box *box, struct json_object *record,
 	return 0;
 }
 
-int pasta_attach(const struct image_box *box, pid_t pid, struct json_object *record,
-		 int (*save)(const struct image_box *, struct json_object *, struct error *), struct error *err)
+/*
+ * A new network namespace, without leaving ours: there would be no way back without privilege. The child shares our
+ * descriptors, opens its namespace among them, and tells the number as its exit status.
+ */
+static int make_namespace(struct error *err)
 {
+	int status;
+	pid_t pid = (pid_t)syscall(SYS_clone, (unsigned long)(CLONE_FILES | SIGCHLD), NULL, NULL, NULL, 0);
+
+	if (pid == 0) {
+		int fd = unshare(CLONE_NEWNET) < 0 ? -1 : open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+
+		_exit(fd < 0 || fd > 255 ? 0 : fd);
+	}
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (pid < 0 || !WIFEXITED(status) || WEXITSTATUS(status) == 0)
+		return error_set(err, EPERM, "cannot make a network namespace");
+	return WEXITSTATUS(status);
+}
+
+int pasta_start(const struct image_box *box, struct json_object *record,
+		int (*save)(const struct image_box *, struct json_object *, struct error *), struct error *err)
+{
+	_cleanup_close_ int netns = make_namespace(err);
 	_cleanup_strv_ char **argv = NULL;
 	struct json_object *ports = NULL;
 	int r;
 
+	if (netns < 0)
+		return netns;
 	(void)json_object_object_get_ex(record, "ports", &ports);
-	if (command_line(box, pid, ports, &argv) < 0)
+	if (command_line(box, netns, ports, &argv) < 0)
 		return error_oom(err);
 	r = save(box, record, err);
+	(void)fcntl(netns, F_SETFD, 0); /* pasta inherits it */
 	if (r == 0)
 		r = program_run(argv, NULL, PASTA_TIMEOUT_MS, "passt", err);
+	(void)fcntl(netns, F_SETFD, FD_CLOEXEC);
 	if (r == 0)
 		r = note_process(box, record, err);
-	return r < 0 ? r : save(box, record, err);
+	if (r == 0)
+		r = save(box, record, err);
+	return r < 0 ? r : take_fd(&netns);
 }
 
 /* Ends pasta, if that process still is the one we started. */

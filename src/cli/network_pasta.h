@@ -3,6 +3,10 @@
 
 #include "cli/image_box.h"
 
-int pasta_attach(const struct image_box *box, pid_t pid, struct json_object *record,
-		 int (*save)(const struct image_box *, struct json_object *, struct error *), struct error *err);
+/*
+ * Makes a network namespace and has pasta serve it, before the box is made: the box's own process could not be looked into
+ * without privilege. A descriptor of the namespace.
+ */
+int pasta_start(const struct image_box *box, struct json_object *record,
+		int (*save)(const struct image_box *, struct json_object *, struct error *), struct error *err);
 void pasta_detach(const struct image_box *box, struct json_object *record);

@@ -44,6 +44,22 @@ int stage_enter_user_namespace(struct error *err)
 	return 0;
 }
 
+int stage_join_user_namespace(const struct box *state, struct error *err)
+{
+	_cleanup_close_ int pidfd = -1;
+
+	if (geteuid() == 0)
+		return 0;
+	pidfd = box_pidfd(state, err);
+	if (pidfd < 0)
+		return pidfd;
+	if (setns(pidfd, CLONE_NEWUSER) < 0)
+		return error_sys(err, errno, "cannot enter the user namespace of box '%s'", state->id);
+	if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+		return error_sys(err, errno, "cannot become root of the box's user namespace");
+	return 0;
+}
+
 struct fds {
 	int v[LAYERS_MAX + 2];
 	size_t n;

@@ -29,6 +29,7 @@ static _noreturn_ void become(char *const *argv, int in, int out)
 	sigset_t none;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)signal(SIGPIPE, SIG_DFL);
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0)
@@ -37,13 +38,19 @@ static _noreturn_ void become(char *const *argv, int in, int out)
 	_exit(errno == ENOENT ? 127 : 126);
 }
 
-/* What it printed, on one line, from the file OUT. */
+/* The last line that it printed. */
 static void last_words(int out, char *buf, size_t size)
 {
-	ssize_t n = pread(out, buf, size - 1, 0);
+	off_t end = lseek(out, 0, SEEK_END);
+	ssize_t n = pread(out, buf, size - 1, MAX(end - (off_t)size + 1, (off_t)0));
+	char *line;
 
 	buf[MAX(n, (ssize_t)0)] = 0;
-	buf[strcspn(buf, "\n")] = 0;
+	while (n > 0 && buf[n - 1] == '\n')
+		buf[--n] = 0;
+	line = strrchr(buf, '\n');
+	if (line)
+		memmove(buf, line + 1, strlen(line + 1) + 1);
 }
 
 int program_run(char *const *argv, const char *input, unsigned timeout_ms, const char *package, struct error *err)

@@ -155,7 +155,8 @@ static int clone_in_pid_namespace(struct spawn *s, struct error *err)
 	if (setns(fd, CLONE_NEWPID) < 0)
 		return error_sys(err, errno, "cannot enter the pid namespace");
 	r = clone_direct(s, err);
-	if (setns(own, CLONE_NEWPID) < 0 && r == 0)
+	/* Without privilege over our own there is no way back; it only matters to children, of which we make no more. */
+	if (setns(own, CLONE_NEWPID) < 0 && errno != EPERM && r == 0)
 		r = error_sys(err, errno, "cannot return to the own pid namespace");
 	return r;
 }

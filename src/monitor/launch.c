@@ -46,6 +46,7 @@ static _noreturn_ void become(char **argv, const int *fds, size_t n)
 		if (dup2(copies[i], (int)i) < 0)
 			_exit(125);
 	(void)close_range((unsigned)n, ~0u, 0);
+	(void)signal(SIGPIPE, SIG_DFL); /* ours is ignored, and would be the workload's */
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	execv(argv[0], argv);
