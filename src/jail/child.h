@@ -15,7 +15,7 @@ struct child {
 	int apparmor_fd, selinux_fd; /* where the labels of the next program are written, -1 */
 	int listener_sock; /* takes the seccomp listener, -1 */
 	bool entered;    /* the namespaces that exist are entered */
-	struct cgroup_hierarchies hierarchies; /* for a view of the control groups; empty when none is wanted */
+	const struct cgroup_hierarchies *hierarchies; /* for a view of the control groups; empty when none is wanted */
 };
 
 /* The whole life of the child after clone. Never returns. */
@@ -38,8 +38,8 @@ int jail_prepare_mounts(struct jail *jail, struct error *err);
 void jail_release_mounts(struct jail *jail);
 int child_mount_all(struct child *c, struct error *err);
 
-/* mount_cgroup.c */
-int child_find_cgroups(struct child *c, struct error *err);
+/* mount_cgroup.c; jail_find_cgroups() runs in the caller */
+int jail_find_cgroups(const struct jail *jail, struct cgroup_hierarchies *ret, struct error *err);
 int child_mount_cgroups(struct child *c, const struct jail_mount *m, struct error *err);
 
 /* devices.c, mask.c, sysctls.c, terminal.c */

@@ -24,9 +24,16 @@ struct call {
 	struct report *report;
 };
 
+/* Short: every page that is written here is a fault more. */
+#define REPORT_TEXT_MAX 256
+
 struct report {
 	long channel, len;
-	struct channel_message message;
+	struct {
+		uint32_t type;
+		int32_t code, exit_status;
+		char text[REPORT_TEXT_MAX];
+	} message; /* the head of struct channel_message */
 };
 
 /* Everything that must outlive our own data, in one mapping after the page of code. */
@@ -83,7 +90,9 @@ extern const char final_code_begin[], final_code_end[];
 extern const char __executable_start[], _end[];
 
 _Static_assert(sizeof(struct call) == 64 && offsetof(struct call, report) == 56, "as the code has it");
-_Static_assert(offsetof(struct report, message) + offsetof(struct channel_message, code) == 20, "as the code has it");
+_Static_assert(offsetof(struct report, message.code) == 20, "as the code has it");
+_Static_assert(offsetof(struct report, message.text) - offsetof(struct report, message) == offsetof(struct channel_message, text),
+	       "one layout");
 
 bool final_step_possible(void)
 {

@@ -18,6 +18,7 @@
 struct spawn {
 	struct jail *jail;
 	struct cgroup_entry entry;
+	struct cgroup_hierarchies hierarchies;
 	int channel[2];  /* ours, the child's */
 	int listener[2]; /* for the seccomp listener: ours, the child's */
 	int proc_fd;
@@ -31,6 +32,7 @@ struct spawn {
 static void spawn_end(struct spawn *s)
 {
 	cgroup_entry_close(&s->entry);
+	cgroup_hierarchies_free(&s->hierarchies);
 	for (int i = 0; i < 2; i++) {
 		safe_close(s->channel[i]);
 		safe_close(s->listener[i]);
@@ -109,6 +111,7 @@ _noreturn_ static void run_child(struct spawn *s, bool entered)
 		.selinux_fd = -1,
 		.listener_sock = s->listener[1],
 		.entered = entered,
+		.hierarchies = &s->hierarchies,
 	};
 	int r = entered ? 0 : cgroup_entry_join(&s->entry, s->entry.clone_fd >= 0);
 
@@ -361,6 +364,8 @@ static int prepare(struct spawn *s, struct error *err)
 	r = channel_open(s->channel, err);
 	if (r == 0 && filter && seccomp_program_listens(filter))
 		r = channel_open(s->listener, err);
+	if (r == 0)
+		r = jail_find_cgroups(s->jail, &s->hierarchies, err);
 	if (r == 0 && s->jail->cgroup)
 		r = cgroup_entry_open(s->jail->cgroup, s->jail->sub_cgroup, &s->entry, err);
 	return r;

@@ -117,7 +117,7 @@ static int mount_v1(const struct child *c, const struct jail_mount *m, const str
 int child_mount_cgroups(struct child *c, const struct jail_mount *m, struct error *err)
 {
 	_cleanup_close_ int target = path_make_directory(c->root_fd, m->destination, 0755, err);
-	const struct cgroup_hierarchies *h = &c->hierarchies;
+	const struct cgroup_hierarchies *h = c->hierarchies;
 
 	if (target < 0)
 		return target;
@@ -126,14 +126,20 @@ int child_mount_cgroups(struct child *c, const struct jail_mount *m, struct erro
 	return mount_v1(c, m, h, target, err);
 }
 
-/* Before the cgroup namespace is made, where our own groups can still be named. */
-int child_find_cgroups(struct child *c, struct error *err)
+static bool shows_cgroups(const struct jail *jail)
 {
-	bool wanted = false;
+	for (size_t i = 0; jail->rootfs && i < jail->n_mounts; i++)
+		if (jail->mounts[i].kind == JAIL_MOUNT_CGROUP)
+			return true;
+	return false;
+}
 
-	for (size_t i = 0; c->jail->rootfs && i < c->jail->n_mounts; i++)
-		wanted |= c->jail->mounts[i].kind == JAIL_MOUNT_CGROUP;
-	if (wanted && cgroup_exists(c->jail->cgroup))
-		return cgroup_hierarchies_of(c->jail->cgroup, &c->hierarchies, err);
-	return wanted ? cgroup_hierarchies_find(CGROUP_ROOT, "/proc/self", true, true, &c->hierarchies, err) : 0;
+int jail_find_cgroups(const struct jail *jail, struct cgroup_hierarchies *ret, struct error *err)
+{
+	if (!shows_cgroups(jail))
+		return 0;
+	if (cgroup_exists(jail->cgroup))
+		return cgroup_hierarchies_of(jail->cgroup, ret, err);
+	/* No group of its own: the caller's. */
+	return cgroup_hierarchies_find(CGROUP_ROOT, "/proc/self", true, true, ret, err);
 }

@@ -102,9 +102,7 @@ int child_enter_namespaces(struct child *c, struct error *err)
 	const struct jail *jail = c->jail;
 	int r;
 
-	r = child_find_cgroups(c, err);
-	if (r == 0 && !c->entered)
-		r = enter_all(jail, false, err);
+	r = c->entered ? 0 : enter_all(jail, false, err);
 	if (r == 0 && has_user_namespace(jail))
 		r = become_root(c, err);
 	/* Its root is the control group we are in, so it cannot be made together with us. */

@@ -149,13 +149,15 @@ static bool has_ended(pid_t pid)
 }
 
 /* Kills the first process and waits until it is gone, and with it all others of its pid namespace. */
-static int end_process(const struct box *box, struct error *err)
+static int end_process(const struct box *box, struct cgroup *cgroup, struct error *err)
 {
 	_cleanup_close_ int pidfd = box_pidfd(box, NULL);
 	struct pollfd p = { .fd = pidfd, .events = POLLIN };
 
 	if (pidfd < 0)
 		return 0;
+	if (cgroup_exists(cgroup))
+		cgroup_thaw(cgroup, NULL); /* a frozen process cannot die */
 	if (syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0)
 		return errno == ESRCH ? 0 : error_sys(err, errno, "cannot kill container '%s'", box->id);
 	for (int waited = 0; waited < KILL_TIMEOUT_MS; waited += KILL_POLL_MS)
@@ -169,12 +171,8 @@ static int container_destroy(struct box *box, struct error *err)
 	_cleanup_cgroup_ struct cgroup *cgroup = NULL;
 	int r = container_cgroup(box, &cgroup, err);
 
-	if (r < 0)
-		return r;
-	/* A frozen process cannot die. */
-	if (cgroup_exists(cgroup) && box_process_status(box) != BOX_STOPPED)
-		cgroup_thaw(cgroup, NULL);
-	r = end_process(box, err);
+	if (r == 0)
+		r = end_process(box, cgroup, err);
 	if (r < 0 || !cgroup_exists(cgroup))
 		return r;
 	if (!container_owns_pids(box))
