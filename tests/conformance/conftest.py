@@ -4,9 +4,11 @@ do what a test needs, and fails a test that leaves anything behind.
 RINGWALL=PATH chooses the program (build/ringwall), RINGWALL_PROBE the workload (build/tests/conformance/probe).
 RINGWALL_NO_SKIP=1 makes a skip a failure: the second host has everything that a test may need.
 """
+import atexit
 import copy
 import ctypes
 import errno
+import functools
 import json
 import os
 import shutil
@@ -27,9 +29,8 @@ PROBE = os.path.abspath(os.environ.get("RINGWALL_PROBE", os.path.join(TOP, "buil
 SCALE = float(os.environ.get("RINGWALL_TIMEOUT_SCALE", "1"))
 STAND_IN = not os.path.basename(PROGRAM).startswith("ringwall")  # another runtime, to try the tests themselves
 
-APPLETS = ("cat chmod chown cp cut date dd df dirname echo env expr false find grep head hostname id ip kill ln ls mkdir mkfifo "
-           "mknod mount mv nice nproc ps pwd readlink rm rmdir sed seq setsid sh sleep sort stat stty sync tail tar tee test "
-           "timeout touch tr true tty umount uname usleep wc which whoami xargs").split()
+APPLETS = ("cat chmod chown cp cut dd df echo env false find grep head hostname id ip kill ln ls mkdir mknod mount mv nproc ps pwd "
+           "readlink rm sed seq setsid sh sleep sort stat stty tail tar test touch tr true tty umount uname usleep wc").split()
 
 
 class Boundary:
@@ -246,13 +247,35 @@ def default_config():
     }
 
 
+@functools.lru_cache(maxsize=None)
+def workload(name):
+    """A copy of the host's program NAME that every bundle links to."""
+    source = {"busybox": "/bin/busybox", "probe": PROBE}[name]
+    target = os.path.join(session_directory(), name)
+    shutil.copy2(source, target)
+    return target
+
+
+@functools.lru_cache(maxsize=None)
+def session_directory():
+    """Where all tests work: a tmpfs of our own mount namespace, where the kernel can map ids on one (6.3)."""
+    path = tempfile.mkdtemp(prefix="ringwall-session.")
+    if os.geteuid() == 0 and tuple(map(int, os.uname().release.split(".")[:2])) >= (6, 3):
+        libc_check(libc.mount(b"tmpfs", path.encode(), b"tmpfs", 0, b"mode=755"), "mount tmpfs")
+        atexit.register(lambda: (libc.umount2(path.encode(), 2), os.rmdir(path)))
+    else:
+        os.chmod(path, 0o755)
+        atexit.register(shutil.rmtree, path, True)
+    return path
+
+
 def make_rootfs(path):
     for d in ("bin", "dev", "etc", "proc", "root", "run", "sys", "tmp", "var/tmp", "home", "mnt"):
         os.makedirs(os.path.join(path, d), exist_ok=True)
     os.chmod(os.path.join(path, "tmp"), 0o1777)
     bin = os.path.join(path, "bin")
-    for name, source in (("busybox", "/bin/busybox"), ("probe", PROBE)):
-        shutil.copy2(source, os.path.join(bin, name))
+    for name in ("busybox", "probe"):
+        os.link(workload(name), os.path.join(bin, name))
     for applet in APPLETS:
         os.symlink("busybox", os.path.join(bin, applet))
     with open(os.path.join(path, "etc/passwd"), "w") as f:
@@ -308,6 +331,10 @@ class Bundle:
         self.namespace("user")
         self.linux["uidMappings"] = [{"containerID": 0, "hostID": host, "size": size}]
         self.linux["gidMappings"] = [{"containerID": 0, "hostID": host, "size": size}]
+        for name in ("busybox", "probe"):  # of its own now, since their owner changes
+            path = os.path.join(self.rootfs, "bin", name)
+            os.unlink(path)
+            shutil.copy2(workload(name), path)
         for folder, dirs, files in os.walk(self.rootfs):
             for name in dirs + files + ["."]:
                 os.lchown(os.path.join(folder, name), host, host)
@@ -359,13 +386,12 @@ def read_lines(path):
 
 def children():
     found = {}
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            text = open(f"/proc/{pid}/stat").read()
-        except OSError:
-            continue
-        if int(text.rsplit(")", 1)[1].split()[1]) == os.getpid():
-            found[int(pid)] = text.split("(", 1)[1].rsplit(")", 1)[0]
+    for task in os.listdir("/proc/self/task"):
+        for pid in open(f"/proc/self/task/{task}/children").read().split():
+            try:
+                found[int(pid)] = open(f"/proc/{pid}/comm").read().strip()
+            except OSError:
+                pass
     return found
 
 
@@ -379,13 +405,19 @@ def reap():
             return
 
 
-def cgroups(ids):
-    """Control groups that carry one of the boxes' names, or that live below such."""
-    found = []
-    for folder, dirs, _ in os.walk("/sys/fs/cgroup"):
-        for d in dirs:
-            if f"rwt-{os.getpid()}-" in d:
-                found.append(os.path.join(folder, d))
+def cgroups():
+    """Control groups that carry one of the boxes' names, down to the depth at which runtimes make them."""
+    found, level = [], ["/sys/fs/cgroup"]
+    for _ in range(5):
+        below = []
+        for folder in level:
+            try:
+                with os.scandir(folder) as entries:
+                    below += [e.path for e in entries if e.is_dir(follow_symlinks=False)]
+            except FileNotFoundError:
+                pass  # others end theirs meanwhile
+        found += [path for path in below if f"rwt-{os.getpid()}-" in path]
+        level = below
     return found
 
 
@@ -397,8 +429,9 @@ class Snapshot:
         self.interfaces = sorted(name for _, name in socket.if_nameindex())
         self.processes = children()
         self.fds = set(os.listdir("/proc/self/fd"))
-        self.cgroups = cgroups(())
-        self.run = sorted(os.listdir("/run")) + sorted(os.listdir("/dev/shm"))
+        self.cgroups = cgroups()
+        # Others use these two as well: only what bears our name counts.
+        self.run = [n for d in ("/run", "/dev/shm") for n in sorted(os.listdir(d)) if "ringwall" in n or "rwt-" in n]
         self.sysv = read_lines("/proc/sysvipc/shm")
 
     def left(self, before):
@@ -415,7 +448,7 @@ class Snapshot:
 
 
 @pytest.fixture(autouse=True)
-def leaks():
+def leaks(session):
     """Fails a test after which something is left: mounts, control groups, processes (and with them namespaces), links,
     descriptors, files of the state directory."""
     before = Snapshot()
@@ -435,9 +468,17 @@ def leaks():
     assert not left, "left behind:\n" + "\n".join(left)
 
 
+@pytest.fixture(scope="session")
+def session():
+    """Made before the first test looks around."""
+    workload("busybox")
+    workload("probe")
+    return session_directory()
+
+
 @pytest.fixture
-def workdir(leaks):
-    path = tempfile.mkdtemp(prefix="ringwall-test.")
+def workdir(session, leaks):
+    path = tempfile.mkdtemp(prefix="ringwall-test.", dir=session_directory())
     os.chmod(path, 0o755)
     yield path
     shutil.rmtree(path)
