@@ -156,17 +156,6 @@ static void drop_nodes(struct cgroup *cg)
 	cg->v2 = (struct cgroup_node){0};
 }
 
-/* NODE for the group PATH in the hierarchy at MOUNT. */
-static int node_init(struct cgroup_node *node, unsigned controllers, const char *mount, const char *path)
-{
-	*node = (struct cgroup_node){.controllers = controllers, .root_len = strlen(mount)};
-	if (asprintf(&node->dir, "%s%s", mount, path) < 0) {
-		node->dir = NULL;
-		return -ENOMEM;
-	}
-	return 0;
-}
-
 static bool is_permission(int r)
 {
 	return r == -EACCES || r == -EPERM || r == -EROFS;
@@ -211,7 +200,7 @@ static int make_v1_node(const struct make *m, const struct cgroup_hierarchy *v, 
 		path = NULL;
 		return error_oom(err);
 	}
-	if (node_init(node, v->controllers, v->mount, path) < 0)
+	if (cgroup_node_init(node, v->controllers, v->mount, path) < 0)
 		return error_oom(err);
 	if (can_defer(m, v)) {
 		node->deferred = true;
@@ -225,7 +214,7 @@ static int make_v1_node(const struct make *m, const struct cgroup_hierarchy *v, 
 		/* Not at the usual place: elsewhere, or listed by the kernel but not mounted. */
 		if (cgroup_mountinfo_find(m->proc_self, __builtin_ctz(v->controllers), v->own, &mount, &own) < 0)
 			return 0;
-		if (node_init(node, v->controllers, mount, m->path) < 0)
+		if (cgroup_node_init(node, v->controllers, mount, m->path) < 0)
 			return error_oom(err);
 		r = cgroup_node_make(node, m->r, m->adopt, err);
 	}
@@ -248,7 +237,7 @@ static int make_v2_node(const struct make *m, const char *parent, struct error *
 		path = NULL;
 		return error_oom(err);
 	}
-	if (node_init(&cg->v2, 0, m->h->v2.mount, path) < 0)
+	if (cgroup_node_init(&cg->v2, 0, m->h->v2.mount, path) < 0)
 		return error_oom(err);
 	r = cgroup_node_make(&cg->v2, m->r, m->adopt, err);
 	if (r == 0 && m->h->pure_v2) {
@@ -389,7 +378,7 @@ static int create_disabled(const struct cgroup_request *request, struct error *e
 	return 0;
 }
 
-static struct cgroup *new_cgroup(const struct cgroup_request *request)
+struct cgroup *cgroup_new(const struct cgroup_request *request)
 {
 	struct cgroup *cg = calloc(1, sizeof(*cg));
 
@@ -400,7 +389,9 @@ static struct cgroup *new_cgroup(const struct cgroup_request *request)
 	cg->hold_fd = -1;
 	cg->root = strdup(request->root ? request->root : CGROUP_ROOT);
 	cg->proc_self = strdup(request->proc_self ? request->proc_self : "/proc/self");
-	if (!cg->root || !cg->proc_self) {
+	if (request->systemd_helper)
+		cg->systemd_helper = strdup(request->systemd_helper);
+	if (!cg->root || !cg->proc_self || (request->systemd_helper && !cg->systemd_helper)) {
 		cgroup_free(cg);
 		return NULL;
 	}
@@ -409,7 +400,7 @@ static struct cgroup *new_cgroup(const struct cgroup_request *request)
 
 int cgroup_create(const struct cgroup_request *request, struct cgroup **ret, struct error *err)
 {
-	_cleanup_cgroup_ struct cgroup *cg = new_cgroup(request);
+	_cleanup_cgroup_ struct cgroup *cg = cgroup_new(request);
 	int r;
 
 	if (!cg)

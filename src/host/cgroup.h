@@ -71,6 +71,12 @@ struct cgroup;
  */
 int cgroup_create(const struct cgroup_request *request, struct cgroup **ret, struct error *err);
 
+/*
+ * What a cgroup_create() of REQUEST that was killed may have left, as far as it exists (cgroup_exists() is false:
+ * nothing). Makes nothing and minds no processes. For cgroup_kill() and cgroup_destroy() alone. *RET: cgroup_free().
+ */
+int cgroup_find(const struct cgroup_request *request, struct cgroup **ret, struct error *err);
+
 /* Frees the handle; the group itself stays. */
 void cgroup_free(struct cgroup *cg);
 

@@ -24,7 +24,7 @@ struct cgroup {
 	struct cgroup_node v2; /* dir is NULL when the box has no v2 group */
 	char *unit;	       /* systemd manager: "ringwall-ID.scope" */
 	bool user_manager;     /* the unit is one of the user's systemd */
-	char *systemd_helper;  /* where ringwall-systemd is */
+	char *systemd_helper;  /* where ringwall-systemd is, when not at its usual place */
 	/* Of cgroup_create() only, not of cgroup_from_json(): */
 	char *root, *proc_self;
 	int hold_fd; /* the helper stays in the scope until this is closed; -1: none */
@@ -45,6 +45,9 @@ size_t cgroup_n_nodes(const struct cgroup *cg);
 struct cgroup_node *cgroup_node_at(struct cgroup *cg, size_t i);
 
 /* ---- cgroup_node.c: directories ---- */
+
+/* The group PATH ("/a/b") in the hierarchy at MOUNT. 0 or -ENOMEM, with node->dir NULL. */
+int cgroup_node_init(struct cgroup_node *node, unsigned controllers, const char *mount, const char *path);
 
 /*
  * Makes the directory, with missing parents. An existing one is taken over when nothing runs in it, or, with ADOPT,
@@ -130,6 +133,9 @@ unsigned cgroup_resources_controllers(const struct cgroup_resources *r);
 
 /* Puts the processes of the group into NODE, which was deferred and has just been made. */
 int cgroup_move_into(const struct cgroup *cg, const struct cgroup_node *node, struct error *err);
+
+/* An empty handle for REQUEST; NULL: no memory. */
+struct cgroup *cgroup_new(const struct cgroup_request *request);
 
 /* ---- cgroup_systemd.c ---- */
 

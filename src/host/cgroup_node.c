@@ -27,6 +27,16 @@ void cgroup_sleep_ms(unsigned ms)
 
 /* ---- making ---- */
 
+int cgroup_node_init(struct cgroup_node *node, unsigned controllers, const char *mount, const char *path)
+{
+	*node = (struct cgroup_node){.controllers = controllers, .root_len = strlen(mount)};
+	if (asprintf(&node->dir, "%s%s", mount, path) < 0) {
+		node->dir = NULL;
+		return -ENOMEM;
+	}
+	return 0;
+}
+
 /*
  * Fills FILE ("cpuset.cpus", "cpuset.mems") of the v1 cpuset group DIR from its nearest ancestor that has a value: a
  * new group's lists are empty, and no process may join such a group. FRESH: DIR was just made, so its list is empty.

@@ -75,6 +75,12 @@ static char *helper_path(void)
 	return strdup(RINGWALL_LIBEXECDIR "/" HELPER_NAME);
 }
 
+/* The group may outlive the program that made it, and where that was installed. */
+static char *helper_of(const struct cgroup *cg)
+{
+	return cg->systemd_helper && access(cg->systemd_helper, X_OK) == 0 ? strdup(cg->systemd_helper) : helper_path();
+}
+
 static int spawn_on(const char *path, const char *verb, int fd, pid_t *ret)
 {
 	char *argv[] = {(char *)HELPER_NAME, (char *)verb, NULL};
@@ -92,12 +98,15 @@ static int spawn_on(const char *path, const char *verb, int fd, pid_t *ret)
 	return r;
 }
 
-static int spawn(const char *path, const char *verb, struct helper *ret, struct error *err)
+static int spawn(const struct cgroup *cg, const char *verb, struct helper *ret, struct error *err)
 {
+	_cleanup_free_ char *path = helper_of(cg);
 	_cleanup_close_ int ours = -1, theirs = -1;
 	int pair[2], r;
 	pid_t pid;
 
+	if (!path)
+		return error_oom(err);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return error_sys(err, errno, "cannot make a socket pair");
 	ours = pair[0];
@@ -259,7 +268,7 @@ static int start_scope(struct cgroup *cg, struct json_object *question, char **r
 	_cleanup_helper_ struct helper h = HELPER_INIT;
 	_cleanup_json_ struct json_object *answer = NULL;
 	_cleanup_free_ char *path = NULL;
-	int r = spawn(cg->systemd_helper, "start", &h, err);
+	int r = spawn(cg, "start", &h, err);
 
 	if (r == 0)
 		r = converse(&h, question, &answer, err);
@@ -292,8 +301,7 @@ int cgroup_systemd_start(struct cgroup *cg, const struct cgroup_request *request
 	if (r < 0)
 		return r;
 	cg->unit = strdup(unit.name);
-	cg->systemd_helper = request->systemd_helper ? strdup(request->systemd_helper) : helper_path();
-	if (!cg->unit || !cg->systemd_helper)
+	if (!cg->unit)
 		return error_oom(err);
 	question = question_new(cg, take_ptr(list));
 	if (!question)
@@ -314,7 +322,7 @@ static int ask(const struct cgroup *cg, const char *verb, struct json_object *pr
 
 	if (!question)
 		return error_oom(err);
-	r = spawn(cg->systemd_helper, verb, &h, err);
+	r = spawn(cg, verb, &h, err);
 	return r < 0 ? r : converse(&h, question, &answer, err);
 }
 

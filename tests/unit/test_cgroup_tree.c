@@ -384,6 +384,62 @@ static void test_probe(void **state)
 	tree_free(&t);
 }
 
+/* ---- found again ---- */
+
+static struct cgroup *find(const struct tree *t, const char *path, bool rootless, enum cgroup_manager manager)
+{
+	struct cgroup_request request = {
+	    .id = "box", .root = t->root, .proc_self = t->proc, .rootless = rootless, .path = path, .manager = manager};
+	struct error err = ERROR_INIT;
+	struct cgroup *cg;
+
+	if (cgroup_find(&request, &cg, &err) < 0)
+		fail_msg("%s", err.message);
+	return cg;
+}
+
+static void assert_found(const struct tree *t, const char *path, bool rootless, enum cgroup_manager manager,
+			 const char *expected)
+{
+	_cleanup_cgroup_ struct cgroup *cg = find(t, path, rootless, manager);
+
+	assert_int_equal(cgroup_exists(cg), expected != NULL);
+	if (expected)
+		assert_string_equal(cgroup_path(cg), expected);
+}
+
+static void test_find(void **state)
+{
+	_cleanup_cgroup_ struct cgroup *cg = NULL;
+	struct tree t;
+
+	v1_tree(&t);
+	tree_put(&t, "cg/memory/box/tasks", "99\n"); /* in use */
+	cg = find(&t, NULL, false, CGROUP_MANAGER_CGROUPFS);
+	assert_string_equal(cgroup_path(cg), "/box");
+	assert_int_equal(cgroup_n_nodes(cg), ARRAY_SIZE(v1_dirs));
+	assert_found(&t, "/elsewhere", false, CGROUP_MANAGER_CGROUPFS, NULL);
+	assert_found(&t, NULL, false, CGROUP_MANAGER_DISABLED, NULL);
+	tree_free(&t);
+
+	v2_tree(&t, "");
+	assert_found(&t, NULL, false, CGROUP_MANAGER_CGROUPFS, "/box");
+	assert_found(&t, NULL, true, CGROUP_MANAGER_CGROUPFS, NULL);
+	tree_put_files(&t, "cg/user.slice/me.scope/box", "cgroup.procs");
+	assert_found(&t, NULL, true, CGROUP_MANAGER_CGROUPFS, "/user.slice/me.scope/box");
+	tree_put_files(&t, "cg/user.slice/box", "cgroup.procs");
+	assert_found(&t, NULL, true, CGROUP_MANAGER_CGROUPFS, "/user.slice/box");
+	tree_put_files(&t, "cg/a.slice/a-b.slice/docker-7.scope", "cgroup.procs");
+	assert_found(&t, "a-b.slice:docker:7", false, CGROUP_MANAGER_SYSTEMD, "/a.slice/a-b.slice/docker-7.scope");
+	tree_put_files(&t, "cg/ringwall-7.scope", "cgroup.procs");
+	assert_found(&t, "-.slice:ringwall:7", false, CGROUP_MANAGER_SYSTEMD, "/ringwall-7.scope");
+	tree_put(&t, "proc/cgroup", "0::/user.slice/user-7.slice/user@7.service/app.slice/sh.scope\n");
+	tree_put_files(&t, "cg/user.slice/user-7.slice/user@7.service/user.slice/ringwall-box.scope", "cgroup.procs");
+	assert_found(&t, NULL, true, CGROUP_MANAGER_SYSTEMD,
+		     "/user.slice/user-7.slice/user@7.service/user.slice/ringwall-box.scope");
+	tree_free(&t);
+}
+
 /* ---- without a group ---- */
 
 static void test_disabled(void **state)
@@ -468,7 +524,7 @@ int main(void)
 	    cmocka_unit_test(test_v1_refusals), cmocka_unit_test(test_v1_mountinfo),
 	    cmocka_unit_test(test_hybrid),	cmocka_unit_test(test_probe),
 	    cmocka_unit_test(test_disabled),	cmocka_unit_test(test_no_hierarchy),
-	    cmocka_unit_test(test_bad_state),
+	    cmocka_unit_test(test_bad_state),	cmocka_unit_test(test_find),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

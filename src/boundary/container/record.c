@@ -80,8 +80,7 @@ int container_cgroup_again(const struct box *box, const struct oci_spec *spec, e
 
 	if (r < 0)
 		return r;
-	request.resources = NULL;
-	return cgroup_create(&request, ret, err);
+	return cgroup_find(&request, ret, err);
 }
 
 int container_cgroup(const struct box *box, struct cgroup **ret, struct error *err)
