@@ -47,7 +47,7 @@ int cli_parse_signal(const char *text, int *ret, struct error *err);
 /* "5s", "500ms", "1m30s", or plain seconds, to milliseconds. */
 int cli_parse_duration(const char *text, uint64_t *ret_ms, struct error *err);
 
-extern const struct command cli_attach, cli_box_clean, cli_box_launch, cli_checkpoint, cli_compare, cli_completion,
+extern const struct command cli_attach, cli_box_clean, cli_box_launch, cli_checkpoint, cli_commit, cli_compare, cli_completion, cli_cp,
 	cli_create, cli_delete, cli_doctor, cli_events, cli_exec, cli_features, cli_image, cli_inspect, cli_kill, cli_list, cli_logs, cli_man, cli_pause, cli_plan,
 	cli_ps, cli_rename,
 	cli_restart, cli_restore, cli_resume, cli_rm, cli_run, cli_spec, cli_start, cli_state, cli_stats, cli_stop, cli_update, cli_wait,

@@ -6,7 +6,9 @@
 #include "base/json.h"
 #include "base/parse.h"
 #include "base/strv.h"
+#include "cli/box_users.h"
 #include "cli/cli.h"
+#include "cli/image_box.h"
 #include "cli/relay.h"
 #include "cli/stage.h"
 
@@ -22,7 +24,7 @@ static const struct option options[] = {
 	{ 't', "tty", OPTION_FLAG, &opt.tty, NULL, "give the program a terminal" },
 	{ 'i', "interactive", OPTION_FLAG, &opt.interactive, NULL, "no effect: standard input is always passed on", .hidden = true },
 	{ 'e', "env", OPTION_LIST, &opt.env, "NAME=VALUE", "set an environment variable" },
-	{ 'u', "user", OPTION_STRING, &opt.user, "UID[:GID]", "run as this user (in boxes made from an image also by name)" },
+	{ 'u', "user", OPTION_STRING, &opt.user, "USER[:GROUP]", "run as this user; names are looked up in the box's own files" },
 	{ 'w', "cwd", OPTION_STRING, &opt.cwd, "DIR", "working directory inside the box", .aliases = "workdir" },
 	{ 'g', "additional-gids", OPTION_LIST, &opt.gids, "GID", "additional group" },
 	{ 'c', "cap", OPTION_LIST, &opt.caps, "CAP", "give the program a capability" },
@@ -69,6 +71,12 @@ static int set_env(struct json_object *process, char *const *assignments, struct
 			return error_oom(err);
 		}
 	return set(process, "env", string_array(env), err);
+}
+
+/* Whether the user or the group is given by name, which only the box's own files can resolve. */
+static bool names_a_user(const char *text)
+{
+	return text[strspn(text, "0123456789:")] != 0;
 }
 
 static int set_user(struct json_object *process, const char *text, struct error *err)
@@ -153,7 +161,7 @@ static int set_options(struct json_object *process, char **arguments, struct err
 		r = set(process, "terminal", json_object_new_boolean(opt.tty), err);
 	if (r == 0 && opt.env)
 		r = set_env(process, opt.env, err);
-	if (r == 0 && opt.user)
+	if (r == 0 && opt.user && !names_a_user(opt.user))
 		r = set_user(process, opt.user, err);
 	if (r == 0 && opt.gids)
 		r = set_gids(process, opt.gids, err);
@@ -225,6 +233,13 @@ static int join_image_box(const struct cli *cli, const struct box *state, struct
 	return stage_join_user_namespace(state, err);
 }
 
+static int resolve_user(const struct box *box, struct oci_process *process, struct error *err)
+{
+	_cleanup_close_ int root = stage_open_running_root(box, err);
+
+	return root < 0 ? root : box_users_apply(root, opt.user, NULL, process, err);
+}
+
 static int run_exec(struct cli *cli, char **operands, struct error *err)
 {
 	struct exec_request request = EXEC_REQUEST_INIT;
@@ -239,6 +254,11 @@ static int run_exec(struct cli *cli, char **operands, struct error *err)
 	r = opt.process ? from_file(&process, err) : from_options(box, operands + 1, &process, err);
 	if (r < 0)
 		return r;
+	r = join_image_box(cli, box, err);
+	if (r == 0 && opt.user && names_a_user(opt.user))
+		r = resolve_user(box, process, err);
+	if (r < 0)
+		return r;
 	request.process = process;
 	request.console_socket = opt.console_socket;
 	request.pidfd_socket = opt.pidfd_socket;
@@ -247,8 +267,7 @@ static int run_exec(struct cli *cli, char **operands, struct error *err)
 	request.preserve_fds = (int)opt.preserve_fds.v;
 	request.detach = opt.detach;
 	request.ignore_paused = opt.ignore_paused;
-	r = join_image_box(cli, box, err);
-	if (r == 0 && !opt.detach)
+	if (!opt.detach)
 		r = relay_prepare(false, err);
 	if (r == 0)
 		r = boundary_exec(box, &request, &started, err);

@@ -57,6 +57,8 @@ static const struct command *const verbs[] = {
 	&cli_stop,
 	&cli_restart,
 	&cli_rename,
+	&cli_cp,
+	&cli_commit,
 	&cli_list,
 	&cli_state,
 	&cli_inspect,

@@ -12,6 +12,7 @@
 #include "cli/bundle.h"
 #include "cli/image_box.h"
 #include "cli/list.h"
+#include "image/store.h"
 #include "monitor/life.h"
 #include "oci/spec_build.h"
 
@@ -188,6 +189,21 @@ static int rewrite_config(const struct image_box *box, const char *old_path, con
 	return r < 0 ? r : file_replace_at(box->dir_fd, BOX_CONFIG_FILE, text, strlen(text), 0600, err);
 }
 
+/* The image is kept for the new name, and then no more for the old. */
+static int move_pin(const struct cli *cli, const struct image_box *box, const char *old_id, struct error *err)
+{
+	_cleanup_image_store_ struct image_store *store = NULL;
+	_cleanup_image_ struct image image = { 0 };
+	const char *digest = image_box_string(box, "imageDigest");
+	int r = image_store_open(cli->store, &store, err);
+
+	if (r == 0)
+		r = image_store_pin(store, digest ? digest : "", NULL, box->id, box->path, &image, err);
+	if (r == 0)
+		r = image_store_unpin(store, old_id, err);
+	return r;
+}
+
 static int run_rename(struct cli *cli, char **operands, struct error *err)
 {
 	_cleanup_image_box_ struct image_box box = IMAGE_BOX_INIT, renamed = IMAGE_BOX_INIT;
@@ -213,7 +229,8 @@ static int run_rename(struct cli *cli, char **operands, struct error *err)
 	if (r < 0)
 		return r;
 	json_object_object_add(renamed.record, "id", json_object_new_string(operands[1]));
-	return image_box_save(&renamed, err);
+	r = image_box_save(&renamed, err);
+	return r < 0 ? r : move_pin(cli, &renamed, box.id, err);
 }
 
 const struct command cli_rename = {

@@ -60,6 +60,22 @@ int stage_join_user_namespace(const struct box *state, struct error *err)
 	return 0;
 }
 
+int stage_open_running_root(const struct box *state, struct error *err)
+{
+	_cleanup_close_ int pidfd = box_pidfd(state, err), root = -1;
+	char path[64];
+
+	if (pidfd < 0)
+		return pidfd;
+	snprintf(path, sizeof(path), "/proc/%d/root", (int)state->pid);
+	root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return error_sys(err, errno, "cannot open the root directory of box '%s'", state->id);
+	safe_close(pidfd);
+	pidfd = box_pidfd(state, err); /* still the same process: the root was its own */
+	return pidfd < 0 ? pidfd : take_fd(&root);
+}
+
 struct fds {
 	int v[LAYERS_MAX + 2];
 	size_t n;

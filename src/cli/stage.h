@@ -13,6 +13,9 @@ int stage_enter_user_namespace(struct error *err);
 /* Joins the user namespace that STATE's workload was started from, so that verbs may act on it; nothing to do for root. */
 int stage_join_user_namespace(const struct box *state, struct error *err);
 
+/* The root directory of a running box as its process sees it. */
+int stage_open_running_root(const struct box *state, struct error *err);
+
 /* Enters a mount namespace and mounts the box's layers at <box>/rootfs. A descriptor of that directory, or an error. */
 int stage_mount(const struct image_box *box, struct error *err);
 
