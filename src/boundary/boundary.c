@@ -12,11 +12,13 @@
 #include "base/strbuf.h"
 #include "boundary/container/container.h"
 #include "boundary/process/process.h"
+#include "boundary/wasm/wasm.h"
 #include "oci/hooks.h"
 
 const struct boundary_ops *const boundaries[] = {
 	&process_boundary,
 	&container_boundary,
+	&wasm_boundary,
 	NULL,
 };
 

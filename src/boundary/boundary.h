@@ -126,6 +126,7 @@ struct boundary_ops {
 	const char *summary; /* one line for `doctor` and `--help` */
 	enum boundary_strength strength;
 	uint32_t caps; /* enum boundary_caps */
+	bool runs_modules; /* programs are WebAssembly modules, not executables of the host's kind */
 
 	/* Usable here? Never fails; costs a few milliseconds at most. */
 	void (*probe)(struct probe *ret);

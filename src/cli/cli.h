@@ -51,6 +51,6 @@ extern const struct command cli_attach, cli_box_clean, cli_box_launch, cli_check
 	cli_create, cli_delete, cli_doctor, cli_events, cli_exec, cli_features, cli_image, cli_inspect, cli_kill, cli_list, cli_logs, cli_man, cli_pause, cli_plan,
 	cli_ps, cli_rename,
 	cli_restart, cli_restore, cli_resume, cli_rm, cli_run, cli_spec, cli_start, cli_state, cli_stats, cli_stop, cli_update, cli_wait,
-	cli_vm;
+	cli_vm, cli_wasm;
 /* Gives `plan` the options of `run`; before its table is looked at. */
 void cli_plan_options(void);

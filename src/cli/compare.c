@@ -15,6 +15,7 @@
 #include "cli/run_image.h"
 #include "host/seccomp.h"
 #include "host/seccomp_reach.h"
+#include "image/store.h"
 
 enum { RUNS_MAX = 99, OUTPUT_MAX = 65536, DEADLINE_MS = 120000, WALLS_MAX = 16 };
 
@@ -55,6 +56,19 @@ static double now_ms(void)
 	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
+/* A wall for modules cannot run the image's program: it gets one of its own that says what it sees and ends. */
+static int add_module_command(const struct cli *cli, const char *self, const char *wall, char ***ret, struct error *err)
+{
+	_cleanup_free_ char *module = NULL;
+	int r = image_helper_path("probe.wat", &module, err);
+	const char *const words[] = { self, "--root", cli->root, "--store", cli->store, "--isolation", wall, "run", "--rm", module };
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(words); i++)
+		if (strv_add(ret, words[i]) < 0)
+			r = error_oom(err);
+	return r;
+}
+
 static int add_run_command(const struct cli *cli, const char *wall, const char *image, char *const *command, char ***ret,
 			   struct error *err)
 {
@@ -64,6 +78,8 @@ static int add_run_command(const struct cli *cli, const char *wall, const char *
 
 	if (!self)
 		return error_sys(err, errno, "cannot find the running program");
+	if (boundary_find(wall, NULL)->runs_modules)
+		return add_module_command(cli, self, wall, ret, err);
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
 		if (strv_add(ret, words[i]) < 0)
 			return error_oom(err);
@@ -228,7 +244,8 @@ static void print_table(const struct result *v, size_t n)
 		else
 			printf("%-10s  not usable: %s\n", v[i].wall->name, v[i].reason);
 	puts("START: median from the command to the end of a program that ends at once. MEMORY: largest resident set of the runtime\n"
-	     "and the program. SYSTEM CALLS: always reachable + for some arguments, of those this kernel has.");
+	     "and the program. SYSTEM CALLS: always reachable + for some arguments, of those this kernel has.\n"
+	     "A wall for WebAssembly runs a module of its own instead of the program.");
 }
 
 static int print_json(const struct result *v, size_t n, struct error *err)

@@ -67,6 +67,7 @@ static const struct command *const verbs[] = {
 	&cli_events,
 	&cli_image,
 	&cli_vm,
+	&cli_wasm,
 	&cli_spec,
 	&cli_features,
 	&cli_doctor,

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cli/run_image.h"
+#include "cli/run_module.h"
 
 static bool is_bundle(const struct run_options *o, char *const *operands)
 {
@@ -17,6 +18,10 @@ static int run_run(struct cli *cli, char **operands, struct error *err)
 {
 	const struct run_mode mode = { .detach = run_opt.detach, .keep = run_opt.keep };
 
+	if (run_module_is(cli, operands[0]))
+		return run_module(cli, &run_opt, operands[0], operands + 1, err);
+	if (run_opt.dirs)
+		return error_set(err, EINVAL, "--dir is for a module: run --isolation wasm FILE.wasm; for other walls there is --volume");
 	if (!is_bundle(&run_opt, operands))
 		return run_image(cli, &run_opt, operands[0], operands + 1, err);
 	if (operands[1])
@@ -31,6 +36,8 @@ const struct command cli_run = {
 	.summary = "make a box from an image (or a bundle), start it and wait for it",
 	.details = "IMAGE is a name in the image store; it is fetched from its registry when it is missing. 'base' is built in. "
 		   "The exit status is the workload's. The box stays until 'ringwall rm' unless --rm is given.\n\n"
+		   "'ringwall --isolation wasm run FILE.wasm [ARGUMENTS]' runs a WebAssembly module (or its text, FILE.wat) of the "
+		   "host; it sees the directories of --dir and nothing else.\n\n"
 		   "'ringwall run [--bundle DIR] ID' runs the OCI bundle in DIR as runc does, and removes the box afterwards. It is "
 		   "meant when --bundle or --config is given, or when the current directory holds a config.json, there is one "
 		   "operand, and no option is given that only images have.",

@@ -78,6 +78,7 @@ const struct option run_option_table[] = {
 	{ 0, "platform", OPTION_STRING, &o_.platform, "OS/ARCH[/VARIANT]", "the image's platform" },
 	{ 0, "cidfile", OPTION_STRING, &o_.cidfile, "FILE", "write the box's name to FILE" },
 	{ 'q', "quiet", OPTION_FLAG, &o_.quiet, NULL, "no progress when the image is fetched" },
+	{ 0, "dir", OPTION_LIST, &o_.dirs, "HOST[:GUEST[:ro]]", "of a wasm module: a directory that it gets, as GUEST" },
 	CREATE_FLAG_ROWS(o_.bundle),
 	{ 'f', "config", OPTION_STRING, &o_.bundle.config, "FILE", "of a bundle: use FILE instead of its config.json" },
 	{ 0, "keep", OPTION_FLAG, &o_.keep, NULL, "of a bundle: keep the box when the workload ended" },

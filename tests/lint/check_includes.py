@@ -26,11 +26,12 @@ LAYERS = {
     "oci": BELOW | {"oci"},
     "image": BELOW | {"image", "opt"},
     "wasm": {"base", "wasm"},
+    "wasmrun": BELOW | {"wasm", "wasmrun"},
     "systemd": {"base", "systemd"},
     "cpu": BELOW | {"cpu"},
     "device": BELOW | {"device"},
     "machine": BELOW | {"machine", "cpu", "device"},
-    "boundary": BELOW | {"jail", "oci", "image", "machine", "cpu", "device", "wasm", "boundary"},
+    "boundary": BELOW | {"jail", "oci", "image", "machine", "cpu", "device", "wasm", "wasmrun", "boundary"},
     "cli": BELOW | {"jail", "oci", "image", "machine", "cpu", "device", "wasm", "opt", "monitor", "cli"},
 }
 GRAB_BAGS = re.compile(r"^(utils?|helpers?|misc|common|stuff)\.[ch]$")
