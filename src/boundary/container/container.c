@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "host/cgroup_stats.h"
 #include "host/process_info.h"
+#include "host/resctrl.h"
 
 #define KILL_TIMEOUT_MS 10000
 #define KILL_POLL_MS 50
@@ -114,14 +115,21 @@ static int container_watch_oom(struct box *box, struct cgroup_oom **ret, struct 
 static int container_stats(struct box *box, struct json_object **ret, struct error *err)
 {
 	_cleanup_cgroup_stats_ struct cgroup_stats stats = { 0 };
+	_cleanup_resctrl_ struct resctrl *rdt = NULL;
 	_cleanup_cgroup_ struct cgroup *cgroup = NULL;
 	int r = need_cgroup(box, "read statistics of", &cgroup, err);
 
 	if (r == 0)
 		r = cgroup_stats_read(cgroup, &stats, err);
+	if (r == 0)
+		r = container_rdt(box, &rdt, err);
 	if (r < 0)
 		return r;
 	*ret = cgroup_stats_to_json(&stats);
+	if (*ret && rdt && json_object_object_add(*ret, "intel_rdt", resctrl_stats_to_json(rdt)) < 0) {
+		json_object_put(*ret);
+		*ret = NULL;
+	}
 	return *ret ? 0 : error_oom(err);
 }
 
@@ -173,6 +181,8 @@ static int container_destroy(struct box *box, struct error *err)
 
 	if (r == 0)
 		r = end_process(box, cgroup, err);
+	if (r == 0)
+		r = container_rdt_destroy(box, err);
 	if (r < 0 || !cgroup_exists(cgroup))
 		return r;
 	if (!container_owns_pids(box))
@@ -180,11 +190,15 @@ static int container_destroy(struct box *box, struct error *err)
 	return cgroup_destroy(cgroup, err);
 }
 
-/* Before the record there is only the control group that we made. */
+/* Before the record there are only the control group and the class of service that we made. */
 static int container_recover(struct box *box, const struct oci_spec *spec, struct error *err)
 {
+	_cleanup_resctrl_ struct resctrl *rdt = NULL;
 	_cleanup_cgroup_ struct cgroup *cgroup = NULL;
 	struct error why = ERROR_INIT;
+
+	if (container_rdt_make(box, spec, &rdt, &why) == 0 && rdt)
+		resctrl_destroy(rdt, &why);
 
 	/* A group that cannot be taken over, because it has processes, is not the one that was just begun. */
 	if (container_cgroup_again(box, spec, CGROUP_MANAGER_CGROUPFS, &cgroup, &why) < 0) {
@@ -210,6 +224,7 @@ const struct boundary_ops container_boundary = {
 	.resume = container_resume,
 	.paused = container_paused,
 	.update = container_update,
+	.update_rdt = container_update_rdt,
 	.stats = container_stats,
 	.watch_oom = container_watch_oom,
 	.pids = container_pids,

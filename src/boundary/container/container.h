@@ -64,3 +64,10 @@ bool container_owns_pids(const struct box *box);
 /* What a control group is made from. */
 int container_cgroup_request(const struct box *box, const struct oci_spec *spec, enum cgroup_manager manager, bool rootless,
 			     struct cgroup_request *ret, struct cgroup_annotation **ret_annotations, struct error *err);
+
+/* rdt.c: the class of service, recorded in box->data; *RET is NULL where none is asked for. */
+struct resctrl;
+int container_rdt_make(struct box *box, const struct oci_spec *spec, struct resctrl **ret, struct error *err);
+int container_rdt(const struct box *box, struct resctrl **ret, struct error *err);
+int container_rdt_destroy(const struct box *box, struct error *err);
+int container_update_rdt(struct box *box, const char *l3_schema, const char *mem_bw_schema, struct error *err);

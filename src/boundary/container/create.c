@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "host/netdev.h"
+#include "host/resctrl.h"
 #include "host/terminal.h"
 #include "host/userns.h"
 #include "oci/hooks.h"
@@ -15,6 +16,7 @@
 struct making {
 	struct box *box;
 	const struct oci_spec *spec;
+	const struct resctrl *rdt; /* or NULL */
 };
 
 static int state_text(struct making *m, pid_t pid, enum box_status status, struct json_object **ret_owner, const char **ret,
@@ -64,6 +66,8 @@ static int on_created(pid_t pid, void *data, struct error *err)
 	int r;
 
 	r = box_set_pid(m->box, pid, err);
+	if (r == 0 && m->rdt)
+		r = resctrl_attach(m->rdt, pid, err);
 	if (r == 0)
 		r = box_save(m->box, err);
 	return r < 0 ? r : move_net_devices(&m->spec->linux_, pid, err);
@@ -188,6 +192,7 @@ int container_create(struct box *box, const struct oci_spec *spec, const struct 
 {
 	_cleanup_container_jail_ struct container_jail cj = CONTAINER_JAIL_INIT;
 	_cleanup_cgroup_ struct cgroup *cgroup = NULL;
+	_cleanup_resctrl_ struct resctrl *rdt = NULL;
 	bool rootless = options->rootless == TRI_AUTO ? geteuid() != 0 || !userns_is_initial() : options->rootless == TRI_YES;
 	struct making making = { .box = box, .spec = spec };
 	struct jail_spawned spawned;
@@ -210,6 +215,10 @@ int container_create(struct box *box, const struct oci_spec *spec, const struct 
 			cgroup_destroy(cgroup, NULL);
 		return r;
 	}
+	r = container_rdt_make(box, spec, &rdt, err);
+	if (r < 0)
+		return r;
+	making.rdt = rdt;
 	cj.jail.cgroup = cgroup;
 	cj.jail.rootless = rootless;
 	set_callbacks(&cj.jail, &making);

@@ -4,11 +4,16 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "host/resctrl.h"
 #include "host/terminal.h"
 
+/* The box's class of service is that of everything in it. */
 static int on_created(pid_t pid, void *data, struct error *err)
 {
-	return 0;
+	_cleanup_resctrl_ struct resctrl *rdt = NULL;
+	int r = container_rdt(data, &rdt, err);
+
+	return r < 0 || !rdt ? r : resctrl_attach(rdt, pid, err);
 }
 
 /* The namespaces of the box, those of its configuration: entered through its first process, whatever they were made of. */
@@ -81,6 +86,7 @@ int container_exec(struct box *box, const struct oci_spec *spec, const struct ex
 	cj.jail.sub_cgroup = request->cgroup;
 	cj.jail.cgroup_init = box->pid;
 	cj.jail.callbacks.created = on_created;
+	cj.jail.callback_data = box;
 	r = jail_spawn(&cj.jail, &spawned, err);
 	if (r < 0)
 		return r;
