@@ -61,6 +61,8 @@ static int refuse(const struct oci_spec *spec, struct plan *p)
 {
 	int r = refuse_namespaces(spec, p);
 
+	if (r == 0 && !spec->process)
+		r = plan_refused(p, "no process", "a box is made around its first process, which the configuration must have");
 	if (r == 0)
 		r = refuse_labels(spec, p);
 	if (r == 0)
