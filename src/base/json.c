@@ -22,6 +22,8 @@ static int check_size(const char *data, size_t len, struct error *err)
 {
 	size_t containers = 0, values = 0;
 
+	if (len <= JSON_MAX_CONTAINERS)
+		return 0;
 	for (size_t i = 0; i < len; i++) {
 		containers += data[i] == '{' || data[i] == '[';
 		values += data[i] == ',';
