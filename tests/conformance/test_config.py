@@ -119,3 +119,15 @@ def test_create_without_a_process(ringwall, bundle):
         ringwall.delete(id, "--force")
     else:
         assert "process" in r.err
+
+
+@pytest.mark.parametrize("where, label", [("apparmorProfile", "rwt-no-such-profile"), ("selinuxLabel", "rwt_u:rwt_r:rwt_t:s0"),
+                                          ("mountLabel", "rwt_u:object_r:rwt_t:s0")])
+def test_labels_that_cannot_be_enforced_are_refused(ringwall, bundle, where, label):
+    """Whether the host lacks the security module, the module the label, or the wall the means: it is named, and refused."""
+    if where == "mountLabel":
+        bundle.linux[where] = label
+    else:
+        bundle.process[where] = label
+    r = ringwall.run(bundle.args("/bin/true"), status="fail")
+    assert label in r.err or where in r.err
