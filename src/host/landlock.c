@@ -4,7 +4,6 @@
 #include <linux/openat2.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #define NR_CREATE_RULESET 444
@@ -102,25 +101,23 @@ static int open_path(int root_fd, const char *path)
 
 static int add_path(int ruleset, int root_fd, const struct landlock_path *p, uint64_t handled, struct error *err)
 {
-	struct path_beneath_attr attr = { .allowed_access = p->access & handled };
-	_cleanup_close_ int fd = -1;
-	struct stat st;
+	_cleanup_close_ int fd = open_path(root_fd, p->path);
+	struct path_beneath_attr attr = { .allowed_access = p->access & handled, .parent_fd = fd };
+	long r;
 
-	fd = open_path(root_fd, p->path);
 	if (fd < 0 && p->optional && (errno == ENOENT || errno == ENOTDIR || errno == EACCES || errno == ELOOP))
 		return 0;
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (fd < 0)
 		return error_sys(err, errno, "cannot give access to '%s'", p->path);
-	if (!S_ISDIR(st.st_mode))
-		attr.allowed_access &= FILE_ACCESS;
 	if (attr.allowed_access == 0)
 		return 0;
-	attr.parent_fd = fd;
-	if (syscall(NR_ADD_RULE, ruleset, RULE_PATH_BENEATH, &attr, 0) < 0) {
-		if (errno == EBADFD && p->optional)
-			return 0;
-		return error_sys(err, errno, "cannot give access to '%s' through Landlock", p->path);
+	r = syscall(NR_ADD_RULE, ruleset, RULE_PATH_BENEATH, &attr, 0);
+	if (r < 0 && errno == EINVAL && attr.allowed_access & ~FILE_ACCESS) { /* no directory */
+		attr.allowed_access &= FILE_ACCESS;
+		r = attr.allowed_access ? syscall(NR_ADD_RULE, ruleset, RULE_PATH_BENEATH, &attr, 0) : 0;
 	}
+	if (r < 0 && !(errno == EBADFD && p->optional))
+		return error_sys(err, errno, "cannot give access to '%s' through Landlock", p->path);
 	return 0;
 }
 

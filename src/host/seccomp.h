@@ -57,6 +57,13 @@ int seccomp_compile_cached(const char *cache_dir, const struct seccomp_policy *p
 int seccomp_cache_dir(char **ret, struct error *err);
 
 /*
+ * The same for a policy that this program makes itself: BUILD is only asked when the cache has no program for DESCRIPTION,
+ * a text with everything that BUILD's answer depends on (besides this very program, which is part of the key).
+ */
+int seccomp_build_cached(const char *cache_dir, const char *description, struct seccomp_policy *(*build)(const void *data),
+			 const void *data, struct seccomp_program **ret, struct error *err);
+
+/*
  * Puts the filter on the calling thread. It needs no_new_privs or CAP_SYS_ADMIN in the user namespace: with
  * noNewPrivileges load it as the very last step before execve, without it before capabilities are dropped.
  * RET_LISTENER receives the notification descriptor (O_CLOEXEC) or -1; it may be NULL only when the program does not

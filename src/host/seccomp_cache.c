@@ -249,36 +249,82 @@ static int store(int dir, const char *name, const uint8_t key[SHA256_DIGEST_SIZE
 	return 0;
 }
 
-int seccomp_compile_cached(const char *cache_dir, const struct seccomp_policy *policy, struct seccomp_program **ret,
-			   struct error *err)
+/* What a program comes from when it is not in the cache. */
+struct source {
+	const struct seccomp_policy *policy; /* or NULL: */
+	struct seccomp_policy *(*build)(const void *data);
+	const void *data;
+};
+
+static int compile(const struct source *s, struct seccomp_program **ret, struct error *err)
 {
-	uint8_t key[SHA256_DIGEST_SIZE];
-	_cleanup_close_ int dir = -1;
+	_cleanup_seccomp_policy_ struct seccomp_policy *built = NULL;
+
+	if (s->policy)
+		return seccomp_compile(s->policy, ret, err);
+	built = s->build(s->data);
+	return built ? seccomp_compile(built, ret, err) : error_oom(err);
+}
+
+static int open_cache(const char *path)
+{
+	int dir = path ? open_directory(path) : -ENOENT;
+
+	if (path && dir < 0)
+		log_debug("seccomp: cache '%s' is not used: %s", path,
+			  dir == -EPERM ? "it is not private to us" : strerror(-dir));
+	return dir;
+}
+
+static int look_up(int dir, const uint8_t key[SHA256_DIGEST_SIZE], const struct source *source, struct seccomp_program **ret,
+		   struct error *err)
+{
 	char name[NAME_LEN + 1];
 	int r;
 
-	if (!cache_dir)
-		return seccomp_compile(policy, ret, err);
-	dir = open_directory(cache_dir);
-	if (dir < 0) {
-		log_debug("seccomp: cache '%s' is not used: %s", cache_dir,
-			  dir == -EPERM ? "it is not private to us" : strerror(-dir));
-		return seccomp_compile(policy, ret, err);
-	}
-	policy_key(policy, key);
 	hex_name(key, name);
 	r = load(dir, name, key, ret);
 	if (r == 0)
 		return 0;
 	if (r != -ENOENT)
 		log_debug("seccomp: cached filter %s is rebuilt: %s", name, strerror(-r));
-	r = seccomp_compile(policy, ret, err);
+	r = compile(source, ret, err);
 	if (r < 0)
 		return r;
 	r = store(dir, name, key, *ret);
 	if (r < 0)
-		log_debug("seccomp: cannot cache the filter in '%s': %s", cache_dir, strerror(-r));
+		log_debug("seccomp: cannot cache filter %s: %s", name, strerror(-r));
 	return 0;
+}
+
+int seccomp_compile_cached(const char *cache_dir, const struct seccomp_policy *policy, struct seccomp_program **ret,
+			   struct error *err)
+{
+	const struct source source = { .policy = policy };
+	_cleanup_close_ int dir = open_cache(cache_dir);
+	uint8_t key[SHA256_DIGEST_SIZE];
+
+	if (dir < 0)
+		return compile(&source, ret, err);
+	policy_key(policy, key);
+	return look_up(dir, key, &source, ret, err);
+}
+
+int seccomp_build_cached(const char *cache_dir, const char *description, struct seccomp_policy *(*build)(const void *data),
+			 const void *data, struct seccomp_program **ret, struct error *err)
+{
+	const struct source source = { .build = build, .data = data };
+	_cleanup_close_ int dir = open_cache(cache_dir);
+	uint8_t key[SHA256_DIGEST_SIZE];
+	struct sha256_ctx h;
+
+	if (dir < 0)
+		return compile(&source, ret, err);
+	sha256_init(&h);
+	hash_environment(&h);
+	hash_string(&h, description);
+	sha256_digest(&h, SHA256_DIGEST_SIZE, key);
+	return look_up(dir, key, &source, ret, err);
 }
 
 int seccomp_cache_dir(char **ret, struct error *err)

@@ -5,6 +5,8 @@
 /* A device without requests. */
 #define DEVICE_STREAM (LANDLOCK_FS_READ_FILE | LANDLOCK_FS_WRITE_FILE)
 
+#define FILE_READ (LANDLOCK_FS_EXECUTE | LANDLOCK_FS_READ_FILE)
+
 /* What hardly any program can do without, and what tells little. */
 static const struct {
 	const char *path;
@@ -15,29 +17,54 @@ static const struct {
 	{ "/dev/full", DEVICE_STREAM },
 	{ "/dev/random", LANDLOCK_FS_READ_FILE },
 	{ "/dev/urandom", LANDLOCK_FS_READ_FILE },
-	{ "/proc/cpuinfo", LANDLOCK_PATH_READ },
-	{ "/proc/meminfo", LANDLOCK_PATH_READ },
-	{ "/proc/stat", LANDLOCK_PATH_READ },
-	{ "/proc/loadavg", LANDLOCK_PATH_READ },
-	{ "/proc/uptime", LANDLOCK_PATH_READ },
-	{ "/proc/version", LANDLOCK_PATH_READ },
-	{ "/proc/filesystems", LANDLOCK_PATH_READ },
-	{ "/proc/sys/kernel/osrelease", LANDLOCK_PATH_READ },
-	{ "/proc/sys/kernel/ngroups_max", LANDLOCK_PATH_READ },
-	{ "/proc/sys/vm/overcommit_memory", LANDLOCK_PATH_READ },
+	{ "/proc/cpuinfo", LANDLOCK_FS_READ_FILE },
+	{ "/proc/meminfo", LANDLOCK_FS_READ_FILE },
+	{ "/proc/stat", LANDLOCK_FS_READ_FILE },
+	{ "/proc/loadavg", LANDLOCK_FS_READ_FILE },
+	{ "/proc/uptime", LANDLOCK_FS_READ_FILE },
+	{ "/proc/version", LANDLOCK_FS_READ_FILE },
+	{ "/proc/filesystems", LANDLOCK_FS_READ_FILE },
+	{ "/proc/sys/kernel/osrelease", LANDLOCK_FS_READ_FILE },
+	{ "/proc/sys/kernel/ngroups_max", LANDLOCK_FS_READ_FILE },
+	{ "/proc/sys/vm/overcommit_memory", LANDLOCK_FS_READ_FILE },
 	{ "/sys/devices/system/cpu", LANDLOCK_PATH_READ },
 	{ "/sys/kernel/mm/transparent_hugepage", LANDLOCK_PATH_READ },
 };
 
 /* The host's programs and libraries, and the configuration they need. No keys, no users' data. */
-static const char *const host_system[] = {
-	"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32",
-	"/etc/alternatives", "/etc/ca-certificates", "/etc/ca-certificates.conf", "/etc/debian_version", "/etc/fonts",
-	"/etc/gai.conf", "/etc/group", "/etc/host.conf", "/etc/hostname", "/etc/hosts", "/etc/inputrc", "/etc/ld.so.cache",
-	"/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/locale.alias", "/etc/locale.conf", "/etc/localtime", "/etc/magic",
-	"/etc/mime.types", "/etc/nsswitch.conf", "/etc/os-release", "/etc/passwd", "/etc/pki/ca-trust", "/etc/pki/tls/certs",
-	"/etc/protocols", "/etc/resolv.conf", "/etc/services", "/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/terminfo",
-	"/etc/timezone",
+static const struct {
+	const char *path;
+	uint64_t access;
+} host_system[] = {
+	{ "/usr", LANDLOCK_PATH_READ },
+	{ "/bin", LANDLOCK_PATH_READ },
+	{ "/sbin", LANDLOCK_PATH_READ },
+	{ "/lib", LANDLOCK_PATH_READ },
+	{ "/lib32", LANDLOCK_PATH_READ },
+	{ "/lib64", LANDLOCK_PATH_READ },
+	{ "/etc/alternatives", LANDLOCK_PATH_READ },
+	{ "/etc/fonts", LANDLOCK_PATH_READ },
+	{ "/etc/ld.so.conf.d", LANDLOCK_PATH_READ },
+	{ "/etc/pki/ca-trust", LANDLOCK_PATH_READ },
+	{ "/etc/pki/tls/certs", LANDLOCK_PATH_READ },
+	{ "/etc/ssl/certs", LANDLOCK_PATH_READ },
+	{ "/etc/terminfo", LANDLOCK_PATH_READ },
+	{ "/etc/gai.conf", FILE_READ },
+	{ "/etc/group", FILE_READ },
+	{ "/etc/host.conf", FILE_READ },
+	{ "/etc/hosts", FILE_READ },
+	{ "/etc/ld.so.cache", FILE_READ },
+	{ "/etc/ld.so.conf", FILE_READ },
+	{ "/etc/locale.alias", FILE_READ },
+	{ "/etc/localtime", FILE_READ },
+	{ "/etc/mime.types", FILE_READ },
+	{ "/etc/nsswitch.conf", FILE_READ },
+	{ "/etc/os-release", FILE_READ },
+	{ "/etc/passwd", FILE_READ },
+	{ "/etc/protocols", FILE_READ },
+	{ "/etc/resolv.conf", FILE_READ },
+	{ "/etc/services", FILE_READ },
+	{ "/etc/ssl/openssl.cnf", FILE_READ },
 };
 
 static int grant_all(struct landlock_rules *rules, char *const *paths, uint64_t access)
@@ -67,7 +94,7 @@ static int grant_host(const struct process_setup *s, struct landlock_rules *rule
 	if (s->view != PROCESS_VIEW_HOST || !s->policy.system)
 		return r;
 	for (size_t i = 0; i < ARRAY_SIZE(host_system) && r == 0; i++)
-		r = landlock_grant_path(rules, host_system[i], LANDLOCK_PATH_READ, true);
+		r = landlock_grant_path(rules, host_system[i].path, host_system[i].access, true);
 	return r;
 }
 

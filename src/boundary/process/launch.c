@@ -35,20 +35,25 @@ static int confine(void *data, struct error *err)
 	return r;
 }
 
-static int prepare_filters(const struct box *box, const struct oci_spec *spec, struct process_launch *l, struct error *err)
+static struct seccomp_policy *build_profile(const void *data)
 {
-	_cleanup_seccomp_policy_ struct seccomp_policy *profile = NULL;
+	const struct process_setup *setup = data;
+
+	return process_profile(&setup->policy, &setup->host);
+}
+
+static int prepare_filters(const struct oci_spec *spec, struct process_launch *l, struct error *err)
+{
 	_cleanup_free_ char *cache = NULL;
+	char description[PROCESS_PROFILE_DESCRIPTION];
 	int r;
 
 	if (!l->setup.host.seccomp)
 		return 0; /* the floor does without */
-	profile = process_profile(&l->setup.policy, &l->setup.host);
-	if (!profile)
-		return error_oom(err);
+	process_profile_describe(&l->setup.policy, &l->setup.host, description);
 	r = seccomp_cache_dir(&cache, err);
 	if (r == 0)
-		r = seccomp_compile_cached(cache, profile, &l->filter, err);
+		r = seccomp_build_cached(cache, description, build_profile, &l->setup, &l->filter, err);
 	if (r == 0 && spec->linux_.seccomp)
 		r = seccomp_compile_cached(cache, spec->linux_.seccomp, &l->second_filter, err);
 	if (r < 0)
@@ -99,7 +104,7 @@ int process_launch_prepare(const struct box *box, const struct oci_spec *spec, c
 	if (r == 0)
 		r = jailed_translate(spec, process, &l->jailed, p, err);
 	if (r == 0)
-		r = prepare_filters(box, spec, l, err);
+		r = prepare_filters(spec, l, err);
 	if (r == 0)
 		r = prepare_ruleset(box, spec, process, l, err);
 	if (r == 0 && l->setup.view == PROCESS_VIEW_PATH)

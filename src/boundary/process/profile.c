@@ -5,6 +5,7 @@
 #include <linux/netlink.h>
 #include <linux/tiocl.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -236,10 +237,14 @@ static void raw_sockets(struct profile *f)
 		}
 }
 
+static bool grants_any(const struct process_ports *ports)
+{
+	return ports->any || ports->n;
+}
+
 static void sockets(struct profile *f, const struct process_policy *policy)
 {
-	bool connects = policy->tcp_connect.any || policy->tcp_connect.n;
-	bool binds = policy->tcp_bind.any || policy->tcp_bind.n;
+	bool connects = grants_any(&policy->tcp_connect), binds = grants_any(&policy->tcp_bind);
 	bool others = policy->allow & (PROCESS_ALLOW_UDP | PROCESS_ALLOW_UNIX | PROCESS_ALLOW_NETLINK | PROCESS_ALLOW_RAW);
 
 	pairs(f);
@@ -297,4 +302,12 @@ struct seccomp_policy *process_profile(const struct process_policy *policy, cons
 		return NULL;
 	}
 	return f.p;
+}
+
+void process_profile_describe(const struct process_policy *policy, const struct process_host *host,
+			      char ret[PROCESS_PROFILE_DESCRIPTION])
+{
+	snprintf(ret, PROCESS_PROFILE_DESCRIPTION, "process: allow %#x devices %d connect %d bind %d landlock %d cgroup %d",
+		 policy->allow, policy->devices != NULL, grants_any(&policy->tcp_connect), grants_any(&policy->tcp_bind),
+		 host->landlock, host->cgroup);
 }

@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "base/fdio.h"
@@ -94,6 +96,17 @@ static bool is_filtered(pid_t pid)
 	       strstr(text, "\nSeccomp:\t2\n");
 }
 
+/* Asked of every process on the host, so it must be cheap: no file is read. */
+static bool may_belong(const struct sessions *s, pid_t pid)
+{
+	pid_t session = getsid(pid);
+
+	for (size_t i = 0; i < s->n; i++)
+		if (session == s->v[i].leader || pid == s->v[i].leader)
+			return true;
+	return false;
+}
+
 static bool belongs(const struct sessions *s, pid_t pid, const struct process_info *info)
 {
 	for (size_t i = 0; i < s->n; i++) {
@@ -141,9 +154,9 @@ static int scan(const struct sessions *s, struct member **ret, size_t *ret_n)
 		struct process_info info;
 		uint32_t pid;
 
-		if (parse_u32(e->d_name, &pid) < 0 || process_info_read((pid_t)pid, &info) < 0)
+		if (parse_u32(e->d_name, &pid) < 0 || !may_belong(s, (pid_t)pid))
 			continue;
-		if (info.ended || !belongs(s, (pid_t)pid, &info))
+		if (process_info_read((pid_t)pid, &info) < 0 || info.ended || !belongs(s, (pid_t)pid, &info))
 			continue;
 		if (n == cap) {
 			struct member *more = reallocarray(v, cap = cap ? cap * 2 : 16, sizeof(*v));
@@ -213,6 +226,7 @@ static bool pending(const struct member *m, int signal)
 	return signal == SIGKILL || (signal == SIGSTOP && m->info.state != 'T' && m->info.state != 't');
 }
 
+/* Sends SIGNAL to every process found; *RET_PENDING: how many were not yet in the state it leads to. The number found. */
 static int signal_round(const struct box *box, int signal, size_t *ret_pending, struct error *err)
 {
 	_cleanup_free_ struct member *v = NULL;
@@ -227,7 +241,7 @@ static int signal_round(const struct box *box, int signal, size_t *ret_pending, 
 		if (one < 0 && one != -ESRCH)
 			r = error_sys(err, one, "cannot signal process %d of container '%s'", (int)v[i].pid, box->id);
 	}
-	return r;
+	return r < 0 ? r : (int)n;
 }
 
 static void nap(void)
@@ -240,32 +254,58 @@ int track_signal(const struct box *box, int signal, struct error *err)
 	size_t left;
 	int r = signal_round(box, signal, &left, err);
 
-	for (int round = 0; r == 0 && left && round < ROUNDS_MAX; round++) {
+	for (int round = 0; r >= 0 && left && round < ROUNDS_MAX; round++) {
 		nap();
 		r = signal_round(box, signal, &left, err);
 	}
-	if (r == 0 && left)
+	if (r >= 0 && left)
 		return error_set(err, ETIMEDOUT, "%zu processes of container '%s' do not stop", left, box->id);
-	return r;
+	return r < 0 ? r : 0;
 }
 
-int track_kill(const struct box *box, struct error *err)
+/*
+ * The process that made the box and adopts its orphans has no child any more: then the box has no process, save for what
+ * `exec` put there. Spares the foreground `run` a look at every process of the host.
+ */
+static bool known_empty(const struct box *box, bool made_by_us)
+{
+	struct json_object *sessions;
+	siginfo_t info;
+	int adopts = 0;
+
+	if (!made_by_us || json_object_object_get_ex(box->data, SESSIONS_KEY, &sessions) ||
+	    prctl(PR_GET_CHILD_SUBREAPER, &adopts) < 0 || !adopts)
+		return false;
+	return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0 && errno == ECHILD;
+}
+
+static int kill_all(const struct box *box, struct error *err)
 {
 	struct timespec now, end;
-	size_t left = 1;
+	size_t left;
+	int r;
 
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	end.tv_sec += KILL_SECONDS;
 	for (;;) {
-		int r = signal_round(box, SIGSTOP, &left, err); /* who is stopped cannot fork away */
-
-		if (r == 0)
+		r = signal_round(box, SIGSTOP, &left, err); /* who is stopped cannot fork away */
+		if (r > 0)
 			r = signal_round(box, SIGKILL, &left, err);
-		if (r < 0 || left == 0)
+		if (r <= 0)
 			return r;
 		clock_gettime(CLOCK_MONOTONIC, &now);
 		if (now.tv_sec > end.tv_sec)
 			return error_set(err, EBUSY, "%zu processes of container '%s' do not die", left, box->id);
 		nap();
 	}
+}
+
+int track_kill(const struct box *box, struct error *err)
+{
+	_cleanup_box_ struct box *fresh = NULL;
+
+	/* What `exec` noted since the caller read the record. */
+	if (box_load(box->root, box->id, false, &fresh, NULL) < 0)
+		return kill_all(box, err);
+	return known_empty(fresh, box->is_new) ? 0 : kill_all(fresh, err);
 }
