@@ -151,7 +151,7 @@ int landlock_make_ruleset(const struct landlock_rules *rules, struct error *err)
 	int r = 0;
 
 	if (abi == 0)
-		return error_set(err, EOPNOTSUPP, "this kernel has no Landlock, or it is not switched on (boot with lsm=landlock,...)");
+		return error_set(err, EOPNOTSUPP, "no Landlock: not in this kernel, not switched on (boot with lsm=landlock,...), or hidden by a filter around us");
 	fd = (int)syscall(NR_CREATE_RULESET, &attr, attr_size(abi), 0);
 	if (fd < 0)
 		return error_sys(err, errno, "cannot create a Landlock ruleset");

@@ -7,6 +7,7 @@ import pty
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import termios
@@ -531,6 +532,39 @@ def test_exec_is_behind_the_same_wall(user):
     user.ringwall("exec", "--detach", "host", "/bin/sleep", "300")
     assert len(json.loads(user.ringwall("ps", "--format=json", "host"))) == 2
     user.ringwall("delete", "--force", "host")
+
+
+# ---- inside another container
+
+def hide_calls(*numbers):
+    """A filter program as bwrap --seccomp takes it: ENOSYS for the NUMBERS, as container engines hide clone3."""
+    code = [struct.pack("HBBI", 0x20, 0, 0, 0)]
+    for i, n in enumerate(numbers):
+        code.append(struct.pack("HBBI", 0x15, len(numbers) - i, 0, n))
+    code.append(struct.pack("HBBI", 0x06, 0, 0, 0x7FFF0000))
+    code.append(struct.pack("HBBI", 0x06, 0, 0, 0x00050000 | 38))
+    return b"".join(code)
+
+
+@pytest.mark.parametrize("hidden", [(), (435,)], ids=["plain", "without-clone3"])
+def test_inside_bubblewrap(user, hidden):
+    if not shutil.which("bwrap"):
+        pytest.skip("package bubblewrap is missing")
+    secret = user.file("elsewhere/secret")
+    config = user.config(["/bin/sh", "-c", f"{user.escape} read-file {secret}; {user.escape} userns; {user.escape} read-file {user.escape}"])
+    bundle = user.bundle(config)
+    read, write = os.pipe()
+    os.write(write, hide_calls(*hidden))
+    os.close(write)
+    outer = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/run", "--bind", user.home, user.home,
+             "--seccomp", str(read)]
+    try:
+        code, out, err = user.call([*outer, *user.command("run", f"--bundle={bundle}", "inner")], pass_fds=[read])
+    finally:
+        os.close(read)
+    if "setting up uid map" in err or "No permissions to create" in err:
+        pytest.skip(f"this user cannot make a container: {err}")
+    assert (code, out.split()) == (0, ["EACCES", "EPERM", "done"]), err
 
 
 # ---- roots

@@ -10,8 +10,8 @@ static const char *const names[] = {
 	"tcp-ports",	     "abstract-sockets", "signals", "terminal",   "processes",
 };
 
-static const char no_landlock[] = "this kernel has no Landlock, or it is not switched on (boot with lsm=landlock,...)";
-static const char no_seccomp[] = "this kernel has no seccomp filters";
+static const char no_landlock[] = "no Landlock: not in this kernel, not switched on (boot with lsm=landlock,...), or hidden by a filter around us";
+static const char no_seccomp[] = "no seccomp filters: not in this kernel, or hidden by a filter around us";
 
 const char *process_promise_name(unsigned bit_index)
 {
