@@ -144,6 +144,7 @@ _noreturn_ static void run_child(struct spawn *s, bool entered)
 	/* Only the caller may hold the other ends: their end tells that it died. */
 	safe_close(s->channel[0]);
 	safe_close(s->listener[0]);
+	safe_close(s->jail->lock_fd);
 	if (r < 0) {
 		struct error err = ERROR_INIT;
 

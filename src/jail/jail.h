@@ -168,12 +168,13 @@ struct jail {
 	struct jail_process process;
 
 	int gate_fd; /* listening unix socket the child waits on before it runs its program; -1: none */
+	int lock_fd; /* the caller's lock: closed in the child at once, or it would outlive a caller that is killed; -1: none */
 	struct jail_callbacks callbacks;
 	void *callback_data;
 };
 
 #define JAIL_INIT                                                                                                      \
-	((struct jail){ .process_fd = -1, .gate_fd = -1,                                                               \
+	((struct jail){ .process_fd = -1, .gate_fd = -1, .lock_fd = -1,                                                \
 			.process = { .console_socket = -1, .stdio = { -1, -1, -1 } } })
 
 struct jail_spawned {

@@ -219,6 +219,7 @@ int container_create(struct box *box, const struct oci_spec *spec, const struct 
 	if (r < 0)
 		return r;
 	making.rdt = rdt;
+	cj.jail.lock_fd = box->dir_fd;
 	cj.jail.cgroup = cgroup;
 	cj.jail.rootless = rootless;
 	set_callbacks(&cj.jail, &making);

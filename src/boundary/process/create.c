@@ -114,6 +114,7 @@ int process_create(struct box *box, const struct oci_spec *spec, const struct cr
 	if (r < 0)
 		return r;
 	making.cgroup = l.jail.cgroup = cgroup;
+	l.jail.lock_fd = box->dir_fd;
 	l.jail.callback_data = &making;
 	l.jail.callbacks.created = on_created;
 	l.jail.callbacks.listener = on_listener;
