@@ -213,7 +213,7 @@ const struct boundary_ops container_boundary = {
 	.summary = "own namespaces, mounts, control group, capabilities and a seccomp filter on the host's kernel",
 	.strength = BOUNDARY_STRENGTH_CONTAINER,
 	.caps = BOUNDARY_EXEC | BOUNDARY_PAUSE | BOUNDARY_UPDATE | BOUNDARY_STATS | BOUNDARY_TERMINAL | BOUNDARY_NETWORK |
-		BOUNDARY_ROOTLESS,
+		BOUNDARY_ROOTLESS | BOUNDARY_CHECKPOINT,
 	.probe = container_probe,
 	.plan = container_plan,
 	.create = container_create,
@@ -228,6 +228,8 @@ const struct boundary_ops container_boundary = {
 	.stats = container_stats,
 	.watch_oom = container_watch_oom,
 	.pids = container_pids,
+	.checkpoint = container_checkpoint,
+	.restore = container_restore,
 	.recover = container_recover,
 	.destroy = container_destroy,
 };

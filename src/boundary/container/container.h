@@ -71,3 +71,9 @@ int container_rdt_make(struct box *box, const struct oci_spec *spec, struct resc
 int container_rdt(const struct box *box, struct resctrl **ret, struct error *err);
 int container_rdt_destroy(const struct box *box, struct error *err);
 int container_update_rdt(struct box *box, const char *l3_schema, const char *mem_bw_schema, struct error *err);
+
+/* checkpoint.c */
+int container_checkpoint(struct box *box, const struct oci_spec *spec, const struct checkpoint_request *request,
+			 struct error *err);
+int container_restore(struct box *box, const struct oci_spec *spec, const struct create_options *options,
+		      const struct checkpoint_request *request, struct started *ret, struct error *err);
