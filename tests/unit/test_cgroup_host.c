@@ -704,6 +704,77 @@ static void test_v2_statistics(void **state)
 	destroy(cg);
 }
 
+/* ---- without root ---- */
+
+static struct cgroup *make_rootless(const struct cgroup_resources *r, const char *path, struct error *err)
+{
+	struct cgroup_request request = {.id = id, .resources = r, .rootless = true, .path = path};
+	struct cgroup *cg = NULL;
+
+	return cgroup_create(&request, &cg, err) < 0 ? NULL : cg;
+}
+
+static void need_user(void)
+{
+	if (geteuid() == 0 || layout != CGROUP_LAYOUT_V2)
+		skip_because("runs as an ordinary user of a host with cgroup v2");
+}
+
+/* In a delegated scope: groups, limits and processes as for root. */
+static void test_rootless_delegated(void **state)
+{
+	struct device_rule deny = {false, 'a', -1, -1, true, true, true};
+	struct cgroup_resources r = {.pids.limit = {true, 77}, .memory.limit = {true, 64 << 20}, .devices = {&deny, 1}};
+	struct error err = ERROR_INIT;
+	struct cgroup *cg;
+	pid_t pid;
+
+	need_user();
+	if (!getenv("RINGWALL_DELEGATED"))
+		skip_because("RINGWALL_DELEGATED does not say that this is a delegated group");
+	cg = make_rootless(&r, NULL, &err);
+	if (!cg)
+		fail_msg("%s", err.message);
+	assert_true(cgroup_exists(cg));
+	assert_non_null(strstr(cgroup_path(cg), "/user@"));
+	assert_file(cg, NULL, "pids.max", "77");
+	assert_file(cg, NULL, "memory.max", "67108864");
+	pid = enter(cg, sleep_long);
+	assert_int_equal(cgroup_kill(cg, SIGKILL, &err), 0);
+	wait_for(pid);
+	destroy(cg);
+	/* Another part of the tree is not ours. */
+	r = (struct cgroup_resources){0};
+	assert_null(make_rootless(&r, "/not-mine", &err));
+	assert_int_equal(err.code, EACCES);
+	assert_non_null(strstr(err.message, "Delegate=yes"));
+}
+
+/* In a group of root's: no limit without rights, but also no need of a group without a limit. */
+static void test_rootless_undelegated(void **state)
+{
+	struct device_rule deny = {false, 'a', -1, -1, true, true, true};
+	struct cgroup_resources r = {.devices = {&deny, 1}};
+	struct error err = ERROR_INIT;
+	struct cgroup *cg;
+
+	need_user();
+	if (getenv("RINGWALL_DELEGATED"))
+		skip_because("this is a delegated group");
+	cg = make_rootless(&r, NULL, &err);
+	if (!cg)
+		fail_msg("%s", err.message);
+	assert_false(cgroup_exists(cg));
+	cgroup_free(cg);
+	r.pids.limit = (struct opt_i64){true, -1}; /* no limit is what there is */
+	cg = make_rootless(&r, NULL, &err);
+	assert_non_null(cg);
+	cgroup_free(cg);
+	r.pids.limit.v = 5;
+	assert_null(make_rootless(&r, NULL, &err));
+	assert_non_null(strstr(err.message, "Delegate=yes"));
+}
+
 /* ---- systemd ---- */
 
 /* The value that `systemctl show` tells of the unit's PROPERTY. */
@@ -712,7 +783,8 @@ static void assert_property(const char *unit, const char *property, const char *
 	char command[256], value[256] = "";
 	FILE *f;
 
-	snprintf(command, sizeof(command), "systemctl show --value -p %s %s", property, unit);
+	snprintf(command, sizeof(command), "systemctl %s show --value -p %s %s", geteuid() ? "--user" : "", property,
+		 unit);
 	f = popen(command, "r");
 	assert_non_null(f);
 	if (!fgets(value, sizeof(value), f))
@@ -739,15 +811,19 @@ static void test_systemd(void **state)
 					 .resources = &r,
 					 .annotations = annotations,
 					 .n_annotations = 3,
+					 .rootless = geteuid() != 0,
 					 .systemd_helper = getenv("RINGWALL_SYSTEMD")};
 	_cleanup_json_ struct json_object *o = NULL;
 	struct error err = ERROR_INIT;
 	struct cgroup *cg = NULL, *again = NULL, *other = NULL;
-	bool v2 = layout == CGROUP_LAYOUT_V2;
+	bool v2 = layout == CGROUP_LAYOUT_V2, root = geteuid() == 0;
 	char unit[128], expected[160];
 	pid_t pid;
 
-	need_groups();
+	if (root)
+		need_groups();
+	else /* a user's systemd has only some controllers to give */
+		r.cpu.quota.set = r.cpu.period.set = false, r.cpu.cpus = NULL;
 	if (access("/run/systemd/system", F_OK) < 0)
 		skip_because("this host does not run systemd");
 	if (!request.systemd_helper)
@@ -755,20 +831,22 @@ static void test_systemd(void **state)
 	if (cgroup_create(&request, &cg, &err) < 0)
 		fail_msg("%s", err.message);
 	snprintf(unit, sizeof(unit), "ringwall-%s.scope", id);
-	snprintf(expected, sizeof(expected), "/system.slice/%s", unit);
-	assert_string_equal(cgroup_path(cg), expected);
+	snprintf(expected, sizeof(expected), "/%s.slice/%s", root ? "system" : "user", unit);
+	assert_string_equal(cgroup_path(cg) + strlen(cgroup_path(cg)) - strlen(expected), expected);
 	pid = enter(cg, sleep_long);
 	assert_int_equal(cg->hold_pid, 0);
 	assert_property(unit, "ActiveState", "active");
-	assert_property(unit, "ControlGroup", expected);
+	assert_property(unit, "ControlGroup", cgroup_path(cg));
 	assert_property(unit, "Delegate", "yes");
 	assert_property(unit, "Description", "a box");
 	assert_property(unit, "TimeoutStopUSec", "7s");
 	assert_property(unit, "TasksMax", "77");
 	assert_property(unit, v2 ? "MemoryMax" : "MemoryLimit", "67108864");
-	assert_property(unit, "CPUQuotaPerSecUSec", "500ms");
+	if (root)
+		assert_property(unit, "CPUQuotaPerSecUSec", "500ms");
 	if (v2) {
-		assert_property(unit, "AllowedCPUs", "0");
+		if (root)
+			assert_property(unit, "AllowedCPUs", "0");
 		assert_file(cg, NULL, "memory.max", "67108864");
 		assert_file(cg, NULL, "pids.max", "77");
 	} else {
@@ -785,7 +863,7 @@ static void test_systemd(void **state)
 	if (cgroup_update(again, &r, &err) < 0)
 		fail_msg("%s", err.message);
 	assert_property(unit, "TasksMax", "88");
-	assert_int_equal(system("systemctl daemon-reload"), 0);
+	assert_int_equal(system(root ? "systemctl daemon-reload" : "systemctl --user daemon-reload"), 0);
 	if (v2) {
 		assert_file(again, NULL, "memory.max", "134217728");
 		assert_file(again, NULL, "pids.max", "88");
@@ -796,7 +874,7 @@ static void test_systemd(void **state)
 	assert_property(unit, "LoadState", "not-found");
 
 	/* A failure after the scope was made takes it away again. */
-	r.cpu.cpus = (char *)"4000";
+	r = (struct cgroup_resources){.memory.swappiness = {true, 101}};
 	assert_true(cgroup_create(&request, &cg, &err) < 0);
 	assert_property(unit, "LoadState", "not-found");
 }
@@ -860,6 +938,8 @@ int main(void)
 	    cmocka_unit_test(test_v2_fall_back),
 	    cmocka_unit_test(test_v2_statistics),
 	    cmocka_unit_test(test_systemd),
+	    cmocka_unit_test(test_rootless_delegated),
+	    cmocka_unit_test(test_rootless_undelegated),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
