@@ -100,6 +100,7 @@ struct cgroup_entry {
 	int clone_fd;			 /* the v2 group for clone3's CLONE_INTO_CGROUP, or -1 */
 	int fds[CGROUP_HIERARCHIES_MAX]; /* v1 "tasks" files, open for writing */
 	size_t n;
+	bool attach;	/* cgroup_entry_fall_back() wants cgroup_attach() */
 	int hold_fd;	/* systemd's side, which keeps a new scope alive until the box's process is in it */
 	pid_t hold_pid; /* 0: none */
 };
@@ -113,11 +114,16 @@ struct cgroup_entry {
 int cgroup_entry_open(struct cgroup *cg, const char *sub, struct cgroup_entry *ret, struct error *err);
 
 /*
- * When clone3() said EBUSY (or EOPNOTSUPP): the box gave its v2 group children with domain controllers, so no process
- * may be in the group itself. Points the entry at the group of the box's process INIT, or (INIT 0, or itself in the
- * group) at a child group made for it.
+ * When clone3() into clone_fd failed with REASON (a positive errno):
+ * EBUSY, EOPNOTSUPP: the box gave its v2 group children with domain controllers, so no process may be in the group
+ *itself. Points the entry at the group of the box's process INIT, or (INIT 0, or itself in the group) at a child group
+ *made for it. Clone again. EACCES: a user has no right to move processes from his login session's group to one of his
+ *own systemd's. That systemd may: the entry's clone_fd is then gone and `attach` set. Clone again, and cgroup_attach()
+ *the process from outside before it does anything. Any other reason, and an EACCES without the systemd manager, becomes
+ *the error.
  */
-int cgroup_entry_fall_back(const struct cgroup *cg, pid_t init, struct cgroup_entry *entry, struct error *err);
+int cgroup_entry_fall_back(const struct cgroup *cg, int reason, pid_t init, struct cgroup_entry *entry,
+			   struct error *err);
 
 /*
  * In the child, single-threaded, before anything else: joins the rest. CLONED: clone3 already put it into clone_fd.

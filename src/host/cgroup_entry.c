@@ -121,13 +121,11 @@ static int fallback_to_init(const struct cgroup *cg, pid_t init, char path[PATH_
 	return 0;
 }
 
-int cgroup_entry_fall_back(const struct cgroup *cg, pid_t init, struct cgroup_entry *entry, struct error *err)
+static int fall_back_below(const struct cgroup *cg, pid_t init, struct cgroup_entry *entry, struct error *err)
 {
 	char path[PATH_MAX];
 	int fd;
 
-	if (!cgroup_exists(cg) || !cg->v2.dir)
-		return error_set(err, EINVAL, "there is no cgroup v2 group to fall back in");
 	if (fallback_to_init(cg, init, path) < 0) {
 		if (snprintf(path, sizeof(path), "%s/%s", cg->v2.dir, FALLBACK_GROUP) >= (int)sizeof(path))
 			return error_set(err, ENAMETOOLONG, "the path of control group '%s' is too long", cg->v2.dir);
@@ -140,6 +138,21 @@ int cgroup_entry_fall_back(const struct cgroup *cg, pid_t init, struct cgroup_en
 	safe_close(entry->clone_fd);
 	entry->clone_fd = fd;
 	return 0;
+}
+
+int cgroup_entry_fall_back(const struct cgroup *cg, int reason, pid_t init, struct cgroup_entry *entry,
+			   struct error *err)
+{
+	if (!cgroup_exists(cg) || !cg->v2.dir)
+		return error_sys(err, reason, "cannot make a process");
+	if (reason == EBUSY || reason == EOPNOTSUPP)
+		return fall_back_below(cg, init, entry, err);
+	if (reason == EACCES && cg->unit) {
+		entry->clone_fd = safe_close(entry->clone_fd);
+		entry->attach = true;
+		return 0;
+	}
+	return error_sys(err, reason, "cannot make a process in control group '%s'", cg->v2.dir);
 }
 
 static int write_self(int fd)
@@ -180,6 +193,8 @@ int cgroup_attach(const struct cgroup *cg, pid_t pid, struct error *err)
 		struct cgroup_node *node = cgroup_node_at((struct cgroup *)cg, i);
 		int r = cgroup_file_write_u64(node, "cgroup.procs", (uint64_t)pid);
 
+		if ((r == -EACCES || r == -EPERM) && cg->unit)
+			return cgroup_systemd_attach(cg, pid, err);
 		if (r < 0 && !(r == -ENOENT && node->deferred))
 			return error_sys(err, r, "cannot put process %d into control group '%s'", pid, node->dir);
 	}

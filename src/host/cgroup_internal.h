@@ -143,6 +143,7 @@ struct cgroup *cgroup_new(const struct cgroup_request *request);
 int cgroup_systemd_start(struct cgroup *cg, const struct cgroup_request *request, bool v2, char **ret_path,
 			 struct error *err);
 int cgroup_systemd_update(struct cgroup *cg, const struct cgroup_resources *r, struct error *err);
+int cgroup_systemd_attach(const struct cgroup *cg, pid_t pid, struct error *err);
 int cgroup_systemd_stop(struct cgroup *cg, struct error *err);
 /* Lets the helper leave the scope, and waits for its end; nothing when HOLD_PID is 0. */
 void cgroup_systemd_release(int *hold_fd, pid_t *hold_pid);

@@ -314,16 +314,28 @@ int cgroup_systemd_start(struct cgroup *cg, const struct cgroup_request *request
 	return r;
 }
 
-static int ask(const struct cgroup *cg, const char *verb, struct json_object *properties, struct error *err)
+/* QUESTION (NULL: no memory) is taken over. */
+static int ask(const struct cgroup *cg, const char *verb, struct json_object *question, struct error *err)
 {
 	_cleanup_helper_ struct helper h = HELPER_INIT;
-	_cleanup_json_ struct json_object *question = question_new(cg, properties), *answer = NULL;
+	_cleanup_json_ struct json_object *q = question, *answer = NULL;
 	int r;
 
-	if (!question)
+	if (!q)
 		return error_oom(err);
 	r = spawn(cg, verb, &h, err);
-	return r < 0 ? r : converse(&h, question, &answer, err);
+	return r < 0 ? r : converse(&h, q, &answer, err);
+}
+
+int cgroup_systemd_attach(const struct cgroup *cg, pid_t pid, struct error *err)
+{
+	struct json_object *question = question_new(cg, NULL);
+
+	if (question && !put(question, "pid", json_object_new_int(pid))) {
+		json_object_put(question);
+		question = NULL;
+	}
+	return ask(cg, "attach", question, err);
 }
 
 int cgroup_systemd_update(struct cgroup *cg, const struct cgroup_resources *r, struct error *err)
@@ -338,7 +350,7 @@ int cgroup_systemd_update(struct cgroup *cg, const struct cgroup_resources *r, s
 		e = device_properties(r, !cg->n_v1, list, err);
 	if (e < 0 || json_object_array_length(list) == 0)
 		return e;
-	return ask(cg, "set", take_ptr(list), err);
+	return ask(cg, "set", question_new(cg, take_ptr(list)), err);
 }
 
 /* systemd removes the group of a scope without processes by itself; then there is nothing to ask for. */
@@ -348,5 +360,5 @@ int cgroup_systemd_stop(struct cgroup *cg, struct error *err)
 
 	if (node && access(node->dir, F_OK) < 0)
 		return 0;
-	return ask(cg, "stop", NULL, err);
+	return ask(cg, "stop", question_new(cg, NULL), err);
 }

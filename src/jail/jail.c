@@ -108,13 +108,14 @@ static pid_t clone3(struct spawn *s, int namespaces, uint64_t more, int *pidfd)
 	return pid < 0 && errno == ENOSYS ? clone_old(s, namespaces, more, pidfd) : pid;
 }
 
-/* Into the group, or where that is not allowed any more, into the one beside its processes. */
+/* Into the group, or where that is not allowed any more, into the one beside its processes; see cgroup_entry_fall_back(). */
 static pid_t clone_into_group(struct spawn *s, int namespaces, uint64_t more, int *pidfd, struct error *err)
 {
 	pid_t pid = clone3(s, namespaces, more, pidfd);
 
-	if (pid < 0 && s->entry.clone_fd >= 0 && !s->cloned_into_cgroup && (errno == EBUSY || errno == EOPNOTSUPP)) {
-		int r = cgroup_entry_fall_back(s->jail->cgroup, s->jail->cgroup_init, &s->entry, err);
+	if (pid < 0 && s->entry.clone_fd >= 0 && !s->cloned_into_cgroup &&
+	    (errno == EBUSY || errno == EOPNOTSUPP || errno == EACCES)) {
+		int r = cgroup_entry_fall_back(s->jail->cgroup, errno, s->jail->cgroup_init, &s->entry, err);
 
 		if (r < 0)
 			return r;
@@ -370,7 +371,9 @@ static int record(struct spawn *s, struct error *err)
 	const struct jail *jail = s->jail;
 	int r = 0;
 
-	if (jail->new_namespaces & CLONE_NEWUSER)
+	if (s->entry.attach)
+		r = cgroup_attach(jail->cgroup, s->pid, err);
+	if (r == 0 && jail->new_namespaces & CLONE_NEWUSER)
 		r = userns_write_maps(s->pid, jail->uid_map, jail->gid_map, err);
 	if (r == 0)
 		r = jail->callbacks.created(s->pid, jail->callback_data, err);

@@ -4,6 +4,7 @@
  *
  *	start {"unit", "user", "properties": [{"name", "type", "value"}]}  ->  {"controlGroup": "/system.slice/..."}
  *	set   {"unit", "user", "properties"}                               ->  {}
+ *	attach {"unit", "user", "pid"}                                     ->  {}
  *	stop  {"unit", "user"}                                             ->  {}
  *
  * or {"error": message, "errno": number}. `start` puts this process into the new scope, which keeps it alive, and
@@ -32,6 +33,7 @@ struct request {
 	const char *unit;
 	bool user;
 	struct json_object *properties; /* array or NULL; part of the question's tree */
+	uint32_t pid;
 };
 
 #define _cleanup_bus_ _cleanup_(sd_bus_flush_close_unrefp)
@@ -359,6 +361,16 @@ static int do_set(sd_bus *bus, const struct request *q, struct json_object *answ
 	return r < 0 ? bus_failed(err, r, &e, "change", q->unit) : 0;
 }
 
+/* A user's systemd may ask the system's to do this, where the user himself has no right to move a process. */
+static int do_attach(sd_bus *bus, const struct request *q, struct json_object *answer, struct error *err)
+{
+	_cleanup_bus_error_ sd_bus_error e = SD_BUS_ERROR_NULL;
+	int r = sd_bus_call_method(bus, DESTINATION, MANAGER_PATH, MANAGER, "AttachProcessesToUnit", &e, NULL, "ssau",
+				   q->unit, "", 1, q->pid);
+
+	return r < 0 ? bus_failed(err, r, &e, "put the box's process into", q->unit) : 0;
+}
+
 static int do_stop(sd_bus *bus, const struct request *q, struct json_object *answer, struct error *err)
 {
 	_cleanup_bus_error_ sd_bus_error e = SD_BUS_ERROR_NULL;
@@ -386,7 +398,7 @@ static int do_stop(sd_bus *bus, const struct request *q, struct json_object *ans
 static const struct verb {
 	const char *name;
 	int (*run)(sd_bus *bus, const struct request *q, struct json_object *answer, struct error *err);
-} verbs[] = {{"start", do_start}, {"set", do_set}, {"stop", do_stop}};
+} verbs[] = {{"start", do_start}, {"set", do_set}, {"attach", do_attach}, {"stop", do_stop}};
 
 /* ---- the conversation ---- */
 
@@ -419,6 +431,8 @@ static int parse_question(struct json_object *o, struct request *ret, struct err
 		r = json_get_bool(o, "", "user", &ret->user, err);
 	if (r >= 0)
 		r = json_get_array(o, "", "properties", &ret->properties, err);
+	if (r >= 0)
+		r = json_get_u32(o, "", "pid", &ret->pid, err);
 	if (r < 0)
 		return r;
 	return ret->unit ? 0 : error_set(err, EINVAL, "the question names no unit");
@@ -462,7 +476,7 @@ int main(int argc, char **argv)
 	if (!verb || !answer) {
 		fprintf(
 		    stderr,
-		    "usage: ringwall-systemd start|set|stop, with a line of JSON on standard input; ringwall starts it "
+		    "usage: ringwall-systemd start|set|attach|stop, with a line of JSON on standard input; ringwall starts it "
 		    "by itself\n");
 		return 2;
 	}

@@ -72,30 +72,37 @@ static pid_t enter(struct cgroup *cg, int (*fn)(void))
 	_cleanup_cgroup_entry_ struct cgroup_entry entry = CGROUP_ENTRY_INIT;
 	struct clone_args args = {.exit_signal = SIGCHLD};
 	struct error err = ERROR_INIT;
-	int ready[2];
+	int ready[2], go[2];
 	char byte;
 	pid_t pid;
 
 	if (cgroup_entry_open(cg, NULL, &entry, &err) < 0)
 		fail_msg("%s", err.message);
 	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
-	if (entry.clone_fd >= 0) {
-		args.flags = CLONE_INTO_CGROUP;
-		args.cgroup = (unsigned)entry.clone_fd;
-	}
-	pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-	assert_true(pid >= 0);
+	assert_int_equal(pipe2(go, O_CLOEXEC), 0);
+	do {
+		args.flags = entry.clone_fd >= 0 ? CLONE_INTO_CGROUP : 0;
+		args.cgroup = entry.clone_fd >= 0 ? (unsigned)entry.clone_fd : 0;
+		pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+	} while (pid < 0 && cgroup_entry_fall_back(cg, errno, 0, &entry, &err) == 0);
+	if (pid < 0)
+		fail_msg("%s", err.message);
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (cgroup_entry_join(&entry, entry.clone_fd >= 0) < 0)
+		if (read(go[0], &byte, 1) != 1 || cgroup_entry_join(&entry, entry.clone_fd >= 0) < 0)
 			_exit(99);
 		if (write(ready[1], "x", 1) != 1)
 			_exit(98);
 		_exit(fn());
 	}
+	if (entry.attach && cgroup_attach(cg, pid, &err) < 0)
+		fail_msg("%s", err.message);
+	assert_int_equal(write(go[1], "x", 1), 1);
 	close(ready[1]);
 	assert_int_equal(read(ready[0], &byte, 1), 1);
 	close(ready[0]);
+	close(go[0]);
+	close(go[1]);
 	return pid;
 }
 
@@ -668,7 +675,7 @@ static void test_v2_fall_back(void **state)
 		_cleanup_free_ char *text = NULL;
 		char wanted[128];
 
-		assert_int_equal(cgroup_entry_fall_back(cg, with_init ? init : 0, &entry, &err), 0);
+		assert_int_equal(cgroup_entry_fall_back(cg, EBUSY, with_init ? init : 0, &entry, &err), 0);
 		args.cgroup = (unsigned)entry.clone_fd;
 		pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 		if (pid == 0)
