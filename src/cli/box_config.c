@@ -172,7 +172,7 @@ int box_config_build(const struct box_request *rq, struct oci_spec **ret, struct
 {
 	static int (*const parts[])(const struct box_request *, struct oci_spec *, struct error *) = {
 		set_namespaces, set_names,	   set_cgroup,	      set_annotations,	   set_sysctls,
-		box_config_process, box_config_mounts, box_config_limits, box_config_devices, box_config_security,
+		box_config_grants, box_config_process, box_config_mounts, box_config_limits, box_config_devices, box_config_security,
 	};
 	_cleanup_oci_spec_ struct oci_spec *spec = NULL;
 	const struct oci_default how = { .cgroup_namespace = true };

@@ -19,6 +19,7 @@ struct box_request {
 /* *RET is freed with oci_spec_free(). The user is still 0: names are looked up in the mounted root file system. */
 int box_config_build(const struct box_request *request, struct oci_spec **ret, struct error *err);
 
+int box_config_grants(const struct box_request *request, struct oci_spec *spec, struct error *err);
 int box_config_process(const struct box_request *request, struct oci_spec *spec, struct error *err);
 int box_config_mounts(const struct box_request *request, struct oci_spec *spec, struct error *err);
 int box_config_limits(const struct box_request *request, struct oci_spec *spec, struct error *err);

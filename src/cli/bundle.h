@@ -16,6 +16,9 @@ void bundle_free(struct loaded_bundle *b);
 /* Cgroup manager, rootless mode and whatever else the global options say of making a box. */
 void cli_create_options(const struct cli *cli, struct create_options *options);
 
+/* --at-least when it names promises of the process wall ("files,system-calls") instead of a wall, else NULL. */
+const char *cli_promises(const struct cli *cli);
+
 /*
  * The wall that --isolation names (container when it names none), usable on this host, or the reason why it is not.
  * "auto" takes the strongest usable wall that can honour SPEC and is not weaker than --at-least, and says which.

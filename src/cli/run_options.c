@@ -68,6 +68,13 @@ const struct option run_option_table[] = {
 	{ 'l', "label", OPTION_LIST, &o_.labels, "KEY=VALUE", "note kept with the box" },
 	{ 0, "label-file", OPTION_LIST, &o_.label_files, "FILE", "the same, from the lines of FILE" },
 	{ 0, "annotation", OPTION_LIST, &o_.annotations, "KEY=VALUE", "annotation for the configuration" },
+	{ 0, "ro", OPTION_LIST, &o_.grant_ro, "PATH", "process wall: let it read and execute what is there and below" },
+	{ 0, "rw", OPTION_LIST, &o_.grant_rw, "PATH", "process wall: and write, make and remove" },
+	{ 0, "allow-device", OPTION_LIST, &o_.allow_device, "PATH", "process wall: let it use a device" },
+	{ 0, "allow-tcp-connect", OPTION_LIST, &o_.allow_tcp_connect, "PORT|any", "process wall: let it connect to a TCP port" },
+	{ 0, "allow-tcp-bind", OPTION_LIST, &o_.allow_tcp_bind, "PORT|any", "process wall: let it listen on a TCP port" },
+	{ 0, "allow", OPTION_LIST, &o_.allow, "WORD",
+	  "process wall: udp, unix, abstract-unix, netlink, raw, signals, ptrace, inotify, ipc or metadata" },
 	{ 0, "restart", OPTION_STRING, &o_.restart, "no|on-failure[:N]|always|unless-stopped", "start the workload again when it ends",
 	  .fallback = "no" },
 	{ 0, "stop-signal", OPTION_STRING, &o_.stop_signal, "SIGNAL", "what `stop` sends; the image's choice, or TERM" },
@@ -89,7 +96,8 @@ bool run_options_want_image(const struct run_options *o)
 {
 	const void *const given[] = { o->name,	  o->volumes,  o->mounts,   o->tmpfs,	o->env,	     o->env_files, o->publish,
 				      o->cap_add, o->cap_drop, o->labels,   o->devices, o->workdir,  o->user,	   o->entrypoint,
-				      o->hostname, o->cpus,    o->ulimits,  o->add_hosts, o->dns,    o->security_opt };
+				      o->hostname, o->cpus,    o->ulimits,  o->add_hosts, o->dns,    o->security_opt,
+				      o->grant_ro, o->grant_rw, o->allow_device, o->allow_tcp_connect, o->allow_tcp_bind, o->allow };
 
 	for (size_t i = 0; i < ARRAY_SIZE(given); i++)
 		if (given[i])

@@ -11,7 +11,8 @@ struct run_options {
 	const char *cpus; /* "1.5" */
 	char **volumes, **mounts, **tmpfs, **env, **env_files, **publish, **cap_add, **cap_drop, **security_opt, **labels,
 		**label_files, **devices, **device_rules, **ulimits, **dns, **dns_search, **dns_options, **add_hosts, **groups,
-		**sysctls, **annotations, **expose, **dirs;
+		**sysctls, **annotations, **expose, **dirs, **grant_ro, **grant_rw, **allow_device, **allow_tcp_connect,
+		**allow_tcp_bind, **allow;
 	struct option_number memory, memory_swap, memory_reservation, pids_limit, shm_size, cpu_shares, cpu_quota, cpu_period,
 		blkio_weight, oom_score_adj, stop_timeout, swappiness, log_max_size, log_max_files;
 };

@@ -68,6 +68,24 @@ static int require_usable(const struct boundary_ops *b, struct error *err)
 			 probe.mend[0] ? "; mend it with: " : "", probe.mend);
 }
 
+const char *cli_promises(const struct cli *cli)
+{
+	bool process = cli->isolation && strcmp(cli->isolation, "process") == 0;
+
+	return process && cli->at_least && !boundary_find(cli->at_least, NULL) ? cli->at_least : NULL;
+}
+
+/* Of a bundle the configuration alone counts, as other verbs will read it again. */
+static int check_promises(const struct cli *cli, const struct oci_spec *spec, struct error *err)
+{
+	const char *floor = spec ? oci_spec_annotation(spec, "run.ringwall.process.floor") : NULL;
+
+	if (floor && strcmp(floor, cli_promises(cli)) == 0)
+		return 0;
+	return error_set(err, EINVAL, "option --at-least '%s': neither a wall, nor what the bundle's annotation run.ringwall.process.floor says",
+			 cli->at_least);
+}
+
 int cli_wall(const struct cli *cli, const struct oci_spec *spec, const struct create_options *options,
 	     const struct boundary_ops **ret, struct error *err)
 {
@@ -75,7 +93,11 @@ int cli_wall(const struct cli *cli, const struct oci_spec *spec, const struct cr
 	const struct boundary_ops *floor = NULL, *b;
 	int r;
 
-	if (cli->at_least) {
+	if (cli_promises(cli)) {
+		r = check_promises(cli, spec, err);
+		if (r < 0)
+			return r;
+	} else if (cli->at_least) {
 		floor = boundary_find(cli->at_least, err);
 		if (!floor)
 			return error_prefix(err, "option --at-least");
@@ -90,8 +112,8 @@ int cli_wall(const struct cli *cli, const struct oci_spec *spec, const struct cr
 		return -EINVAL;
 	if (floor && b->strength < floor->strength)
 		return error_set(err, EINVAL, "isolation '%s' is weaker than --at-least %s", b->name, floor->name);
-	/* Creating a container tells precisely what fails; probing first would cost time on every start. */
-	if (b->strength != BOUNDARY_STRENGTH_CONTAINER) {
+	/* Planning and creating tell precisely what fails, and whether the box can do without; a probe would cost time. */
+	if (b->strength > BOUNDARY_STRENGTH_CONTAINER) {
 		r = require_usable(b, err);
 		if (r < 0)
 			return r;
