@@ -37,21 +37,27 @@ static int clone_null(struct masks *m, struct error *err)
 	return mount_clone(m->null_fd, false);
 }
 
-static int clone_directory(struct masks *m, const char *label, struct error *err)
+static int new_directory(const char *label, struct error *err)
 {
 	_cleanup_free_ char *data = NULL;
+	int r = label ? lsm_mount_data("size=0k,nr_inodes=1", label, &data, err) : 0;
+
+	return r < 0 ? r : mount_new("tmpfs", "tmpfs", data ? data : "size=0k,nr_inodes=1", MS_RDONLY,
+				     MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, err);
+}
+
+static int clone_directory(struct masks *m, const char *label, struct error *err)
+{
+	int tree;
 
 	if (m->directory_fd < 0) {
-		int r = label ? lsm_mount_data("size=0k,nr_inodes=1", label, &data, err) : 0;
-
-		if (r < 0)
-			return r;
-		m->directory_fd = mount_new("tmpfs", "tmpfs", data ? data : "size=0k,nr_inodes=1", MS_RDONLY,
-					    MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, err);
+		m->directory_fd = new_directory(label, err);
 		if (m->directory_fd < 0)
 			return m->directory_fd;
 	}
-	return mount_clone(m->directory_fd, false);
+	tree = mount_clone(m->directory_fd, false);
+	/* Before Linux 6.15 what is mounted nowhere cannot be cloned. */
+	return tree == -EINVAL ? new_directory(label, err) : tree;
 }
 
 static int mask(const struct child *c, struct masks *m, const char *path, struct error *err)

@@ -72,11 +72,12 @@ static int add_offset(char *buf, size_t size, const char *clock, const struct ja
 }
 
 /*
- * A process does not move into the time namespace it makes, its next program does (Linux 6.1), which is what we want: the
- * offsets can be written until then.
+ * A process does not move into the time namespace it makes, its children do, and from Linux 6.3 on its next program. The
+ * offsets can be written until somebody is in it; then we enter it ourselves, for older kernels.
  */
 static int make_time_namespace(const struct child *c, struct error *err)
 {
+	_cleanup_close_ int own = -1;
 	char text[128];
 	int n, r;
 
@@ -84,11 +85,12 @@ static int make_time_namespace(const struct child *c, struct error *err)
 		return error_sys(err, errno, "cannot make a time namespace");
 	n = add_offset(text, sizeof(text), "monotonic", &c->jail->monotonic);
 	n += add_offset(text + n, sizeof(text) - (size_t)n, "boottime", &c->jail->boottime);
-	if (n == 0)
-		return 0;
-	r = file_write_at(c->proc_fd, "self/timens_offsets", text);
+	r = n ? file_write_at(c->proc_fd, "self/timens_offsets", text) : 0;
 	if (r < 0)
 		return error_sys(err, r, "cannot set the offsets of the time namespace");
+	own = openat(c->proc_fd, "self/ns/time_for_children", O_RDONLY | O_CLOEXEC);
+	if (own < 0 || setns(own, CLONE_NEWTIME) < 0)
+		return error_sys(err, errno, "cannot enter the time namespace");
 	return 0;
 }
 

@@ -2,7 +2,7 @@
 do what a test needs, and fails a test that leaves anything behind.
 
 RINGWALL=PATH chooses the program (build/ringwall), RINGWALL_PROBE the workload (build/tests/conformance/probe).
-RINGWALL_NO_SKIP=1 makes a skip a failure: the second host has everything that a test may need.
+RINGWALL_BOUNDARIES=NAME,... runs only these. RINGWALL_NO_SKIP=1 makes a skip a failure: the second host has everything that a test may need.
 """
 import atexit
 import copy
@@ -86,8 +86,11 @@ def pytest_generate_tests(metafunc):
         needs |= set(mark.args)
     if any(n.endswith("-wall") for n in needs):  # one wall's own tests, which bring their own workload
         needs.discard("lifecycle")
-    able = [b for b in BOUNDARIES if needs <= b.can and (not STAND_IN or b.name == "container")]
+    able = [b for b in BOUNDARIES if needs <= b.can]
     assert able, f"no boundary can do {needs}"
+    chosen = ["container"] if STAND_IN else os.environ.get("RINGWALL_BOUNDARIES", "").split(",")
+    if any(chosen):
+        able = [b for b in able if b.name in chosen]
     metafunc.parametrize("boundary", able, ids=repr)
 
 

@@ -70,7 +70,7 @@ def test_runtime_is_not_overwritten(ringwall, bundle):
     before, link = digest(PROGRAM), os.stat(PROGRAM)
 
     def enter(id):
-        for _ in range(40):
+        for _ in range(int(40 / min(SCALE, 4))):
             ringwall("exec", id, "/bin/true")
     said = attacked(ringwall, bundle, enter, "ringwall")
     after = os.stat(PROGRAM)
@@ -97,10 +97,9 @@ def test_working_directory_through_a_descriptor(ringwall, bundle, fd):
     """No descriptor of ours leads out of the box."""
     bundle.process["cwd"] = f"/proc/self/fd/{fd}"
     r = ringwall.run(bundle.sh("pwd -P; ls -a; ls ../../../../../../../"), status=None)
-    if r.status == 0:
-        assert "etc" not in r.out or "probe" in r.out
-        assert os.uname().nodename not in r.out
-    assert not os.path.exists(f"/proc/self/fd/{fd}/rwt-made")
+    # What is not in the box's root, but in the host's, must not show.
+    outside = set(os.listdir("/")) - set(os.listdir(bundle.rootfs)) - {"boot"}
+    assert outside and not outside & set(r.lines), r
 
 
 def test_working_directory_through_a_descriptor_of_the_host(ringwall, bundle, workdir):
@@ -122,10 +121,10 @@ def test_working_directory_through_a_descriptor_of_the_host(ringwall, bundle, wo
 
 def test_exec_working_directory_through_a_descriptor(ringwall, bundle):
     id = ringwall.start(bundle)
+    outside = set(os.listdir("/")) - set(os.listdir(bundle.rootfs)) - {"boot"}
     for fd in range(3, 12):
-        r = ringwall("exec", f"--cwd=/proc/self/fd/{fd}", id, "/bin/ls", "-a", status=None)
-        assert r.status != 0 or "etc" not in r.lines or "probe" in ringwall("exec", id, "/bin/ls", "/bin").out
-        assert r.status != 0 or "lost+found" not in r.lines
+        r = ringwall("exec", f"--cwd=/proc/self/fd/{fd}", id, "/bin/sh", "-c", "ls -a; ls ../../../../..", status=None)
+        assert not outside & set(r.lines), r
     ringwall("delete", "-f", id)
 
 
@@ -166,7 +165,7 @@ def test_symlink_race_at_a_mount_target(ringwall, bundle, workdir):
     bundle.args("/bin/cat", "/proc/self/mountinfo")
     kinds = set()
     with Swapper(shared + "/target", shared + "/link"):
-        for _ in range(60):
+        for _ in range(int(60 / min(SCALE, 4))):
             kinds.add(stat.S_IFMT(os.lstat(shared + "/target").st_mode))
             # When the link is followed, then inside the root: what shows on the host decides.
             ringwall.run(bundle, status=None)
@@ -208,7 +207,7 @@ def test_masked_path_with_a_racing_dev_null(ringwall, bundle, workdir):
     bundle.sh("cat /etc/secret; echo x >>/etc/secret")
     kinds = set()
     with Swapper(dev + "/null", dev + "/other"):
-        for _ in range(40):
+        for _ in range(int(40 / min(SCALE, 4))):
             kinds.add(stat.S_IFMT(os.lstat(dev + "/null").st_mode))
             r = ringwall.run(bundle, status=None)
             assert "secret" not in r.out and "planted" not in r.out, r
