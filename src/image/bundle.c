@@ -176,8 +176,8 @@ static bool is_plain_tar(int fd)
 	return pread(fd, block, sizeof(block), 0) == sizeof(block) && memcmp(block + 257, "ustar", 5) == 0;
 }
 
-int bundle_open_fd(int fd, const char *path, struct content *c, const struct image_limits *limits, struct bundle **ret,
-		   struct error *err)
+int bundle_open(int fd, const char *path, struct content *c, const struct image_limits *limits, struct bundle **ret,
+		struct error *err)
 {
 	_cleanup_close_ int owned = fd;
 	_cleanup_bundle_ struct bundle *b = calloc(1, sizeof(*b));
@@ -205,16 +205,6 @@ int bundle_open_fd(int fd, const char *path, struct content *c, const struct ima
 	}
 	*ret = take_ptr(b);
 	return 0;
-}
-
-int bundle_open(const char *path, struct content *c, const struct image_limits *limits, struct bundle **ret,
-		struct error *err)
-{
-	int fd = strcmp(path, "-") == 0 ? fcntl(0, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-
-	if (fd < 0)
-		return error_sys(err, errno, "cannot open '%s'", path);
-	return bundle_open_fd(fd, path, c, limits, ret, err);
 }
 
 void bundle_close(struct bundle *b)

@@ -11,14 +11,11 @@
 struct bundle;
 
 /*
- * Opens PATH ("-": standard input). Compressed archives and pipes are spooled to a nameless file in the store. C lends
- * the store, LIMITS the bounds.
+ * Opens what FD (taken over; also on failure) is: a folder, a tar file, or a pipe. Compressed archives and pipes are
+ * spooled to a nameless file in the store. PATH is for messages; C lends the store, LIMITS the bounds.
  */
-int bundle_open(const char *path, struct content *c, const struct image_limits *limits, struct bundle **ret,
+int bundle_open(int fd, const char *path, struct content *c, const struct image_limits *limits, struct bundle **ret,
 		struct error *err);
-/* The same in two steps, so that a caller can give up its rights in between: FD is taken over. */
-int bundle_open_fd(int fd, const char *path, struct content *c, const struct image_limits *limits, struct bundle **ret,
-		   struct error *err);
 void bundle_close(struct bundle *b);
 
 bool bundle_has(struct bundle *b, const char *name);

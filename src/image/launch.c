@@ -49,6 +49,7 @@ int image_helper_path(const char *name, char **ret, struct error *err)
 int image_helper_run(const char *store_path, char *const *argv, struct error *err)
 {
 	_cleanup_free_ char *program = NULL;
+	posix_spawn_file_actions_t actions;
 	_cleanup_strv_ char **args = NULL;
 	int r, status;
 	pid_t pid;
@@ -60,7 +61,14 @@ int image_helper_run(const char *store_path, char *const *argv, struct error *er
 	    (store_path && (strv_add(&args, "--store") < 0 || strv_add(&args, store_path) < 0)) ||
 	    strv_extend(&args, argv) < 0)
 		return error_oom(err);
-	r = posix_spawn(&pid, program, NULL, NULL, args, environ);
+	/* what it prints is for whoever calls it by hand: our standard output is the workload's */
+	r = posix_spawn_file_actions_init(&actions);
+	if (r == 0) {
+		r = posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
+		if (r == 0)
+			r = posix_spawn(&pid, program, &actions, NULL, args, environ);
+		posix_spawn_file_actions_destroy(&actions);
+	}
 	if (r != 0)
 		return error_sys(err, r, "cannot start '%s'", program);
 	while (waitpid(pid, &status, 0) < 0)

@@ -279,9 +279,11 @@ static int produce_gzip(struct layer_stream *s)
 			}
 			r = isal_inflate(z);
 			if (r != ISAL_DECOMP_OK)
-				return error_set(&s->err, EBADMSG, "the layer cannot be decompressed: its gzip data is damaged (%d)", r);
+				return error_set(&s->err, EBADMSG,
+						 "the layer cannot be decompressed: its gzip data is damaged (%d)", r);
 			if (ended && z->avail_out > 0 && z->block_state != ISAL_BLOCK_FINISH)
-				return error_set(&s->err, EBADMSG, "the layer cannot be decompressed: its gzip data is cut off");
+				return error_set(&s->err, EBADMSG,
+						 "the layer cannot be decompressed: its gzip data is cut off");
 			if (z->avail_out == 0)
 				ended = false; /* there may be more in the decompressor */
 		}

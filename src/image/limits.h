@@ -11,7 +11,7 @@ struct image_limits {
 	int allow_devices; /* make device nodes: --allow-devices */
 };
 
-#define IMAGE_RATIO_FLOOR (256ull << 20)
+#define IMAGE_RATIO_FLOOR (128ull << 20)
 #define IMAGE_LIMITS_DEFAULT                                                                                           \
 	((struct image_limits){.unpacked = 64ull << 30, .entries = 4000000, .ratio = 250, .layers = 200})
 #define IMAGE_DEPTH_MAX 1024 /* folders below each other */

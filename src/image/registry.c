@@ -41,7 +41,7 @@ static int set_base(struct registry *r, const char *host, bool plain, struct err
 static int find_protocol(struct registry *r, const char *host, struct http_response *ret, struct error *err)
 {
 	bool may_be_plain = r->options.http.insecure || is_local(host);
-	struct http_request request = { .method = "GET", .once = may_be_plain };
+	struct http_request request = {.method = "GET", .once = may_be_plain};
 	_cleanup_free_ char *url = NULL;
 	struct error why = ERROR_INIT;
 
@@ -70,7 +70,7 @@ static int find_protocol(struct registry *r, const char *host, struct http_respo
 static int ping(struct registry *r, const char *host, struct error *err)
 {
 	_cleanup_http_response_ struct http_response answer = {0};
-	struct http_request request = { .method = "GET", .url = "/" };
+	struct http_request request = {.method = "GET", .url = "/"};
 	int code = find_protocol(r, host, &answer, err);
 
 	if (code < 0)

@@ -78,8 +78,8 @@ int image_store_unpin(struct image_store *store, const char *owner, struct error
 
 /*
  * Starts `ringwall-image --store PATH ARGV...`, which lives beside the running program or in its libexec folder, and
- * waits for it. Its standard error is ours. 0, -EIO when it failed (it has said why), or another error if it could not
- * be started.
+ * waits for it. Its output goes to our standard error. 0, -EIO when it failed (it has said why), or another error if it
+ * could not be started.
  */
 int image_helper_run(const char *store_path, char *const *argv, struct error *err);
 /* The owned path of the file NAME that is installed with the program (or is in the build folder with it). */

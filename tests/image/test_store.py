@@ -637,3 +637,84 @@ def test_gc_waits_for_loads(store):
         assert p.returncode == 0, err
     assert len(store.ls()) == 4
     store.check()
+
+
+# ---------------------------------------------------------------------------------------------------------- confinement
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the tests of capabilities need root")
+def test_rights_are_given_up_before_anything_is_read(store, tmp_path):
+    """While `load` waits for its archive it holds a handful of capabilities, a filter, and no way to new privileges."""
+    p = store.popen("load", stdin=subprocess.PIPE)
+    try:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            status = dict(l.split(":\t", 1) for l in open(f"/proc/{p.pid}/status", encoding="utf-8").read().splitlines() if ":\t" in l)
+            if status.get("Seccomp") == "2":
+                break
+            time.sleep(0.02)
+        assert status["Seccomp"] == "2" and status["NoNewPrivs"] == "1"
+        allowed = sum(1 << c for c in (0, 1, 3, 4, 27, 31))  # chown dac_override fowner fsetid mknod setfcap
+        for kind in ("CapPrm", "CapEff", "CapBnd"):
+            assert int(status[kind], 16) & ~allowed == 0, (kind, status[kind])
+        assert int(status["CapInh"], 16) == int(status["CapAmb"], 16) == 0
+    finally:
+        p.communicate()
+
+
+
+def rootless(store, *args, subids=True):
+    """Runs a verb as a user without privilege, with or without subordinate IDs, in a mount namespace of its own."""
+    ids = os.path.join(store.directory, "subids")
+    with open(ids, "w", encoding="utf-8") as f:
+        f.write("daemon:300000:65536\n" if subids else "")
+    script = (f"mount --bind {ids} /etc/subuid && mount --bind {ids} /etc/subgid && "
+              "exec setpriv --reuid 1 --regid 1 --clear-groups \"$@\"")
+    return subprocess.run(["unshare", "-m", "sh", "-ec", script, "sh", *store.command(*args)], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, env=store.env, timeout=60, check=False, cwd="/")
+
+
+@pytest.fixture
+def open_store(tmp_path_factory):
+    """A store that the user daemon can reach and make."""
+    top = tmp_path_factory.getbasetemp()
+    path = top
+    while path != path.parent and str(path) != "/tmp":
+        os.chmod(path, 0o755)
+        path = path.parent
+    d = tmp_path_factory.mktemp("open")
+    os.chmod(d, 0o777)
+    os.chown(d, 1, 1)
+    return Store(str(d))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+@pytest.mark.parametrize("subids", [True, False])
+def test_rootless(open_store, subids):
+    """Without root: owners are shifted to subordinate IDs, or everything is the user's own; whiteouts and setuid bits stay."""
+    store = open_store
+    path = store.layout(Image([Layer().file("mine").file("theirs", uid=33, gid=44, mode=0o4755).dir("d").file("d/low"),
+                               Layer().whiteout("mine").opaque("d").file("d/up", uid=33)]))
+    subprocess.run(["chmod", "-R", "a+rX", os.path.dirname(path)], check=True)
+    r = rootless(store, "load", path, subids=subids)
+    assert r.returncode == 0, r.stderr
+    lower, upper = (os.path.join(store.path, "layers", l, "diff") for l in
+                    json.load(open(store.path + "/images/localhost!l:t.json", encoding="utf-8"))["images"][0]["layers"])
+    shift = (lambda i: 300000 + i - 1) if subids else (lambda i: 1)
+    assert tree(lower)["mine"][1:3] == (1, 1)
+    assert tree(lower)["theirs"][:3] == ("0o104755", shift(33), shift(44))
+    assert tree(upper)["d/up"][1] == shift(33)
+    assert is_whiteout(upper + "/mine") and is_opaque(upper + "/d")
+    r = rootless(store, "rm", "--all", subids=subids)
+    assert r.returncode == 0, r.stderr
+    assert os.listdir(store.path + "/layers") == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+def test_rootless_owner_beyond_the_map(open_store):
+    store = open_store
+    path = store.layout(Image([Layer().file("f", uid=70000)]))
+    subprocess.run(["chmod", "-R", "a+rX", os.path.dirname(path)], check=True)
+    r = rootless(store, "load", path)
+    assert r.returncode == 125 and b"owner 70000:0 is outside" in r.stderr and b"/etc/subuid" in r.stderr
+    assert rootless(store, "gc").returncode == 0
+    assert os.listdir(store.path + "/layers") == [] and os.listdir(store.path + "/ingest") == []

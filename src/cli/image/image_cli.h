@@ -17,12 +17,19 @@ struct cli {
 	const char *store;
 	const char *log_format, *log_level;
 	bool debug, help, version;
+	bool single_id; /* in a user namespace that has our own ID only */
 };
 
 extern const struct program image_program;
 
-/* Opens the store with its lock taken shared (to add) or exclusive (to remove). */
+/* Opens the store with its lock taken shared (to add) or exclusive (to remove). Without root, in a user namespace. */
 int image_cli_open(struct cli *cli, bool exclusive, struct content *ret, struct error *err);
+/*
+ * Gives up all rights but those on the store, on READS (NULL-terminated, or NULL) and on WRITE (or NULL), and for the
+ * network where asked for. Before anything is read that came from elsewhere.
+ */
+int image_cli_lock_down(const struct content *content, const char *const *reads, const char *write, bool network,
+			bool devices, struct error *err);
 
 /* The limits on hostile layers, for the verbs that unpack. */
 struct limit_options {
@@ -37,7 +44,7 @@ struct limit_options {
 	     OPTION_NUMBER,                                                                                            \
 	     &(o).ratio,                                                                                               \
 	     "N",                                                                                                      \
-	     "most bytes that a packed byte may unpack to, past the first 256 MiB",                                    \
+	     "most bytes that a packed byte may unpack to, past the first 128 MiB",                                    \
 	     .fallback = "250"},                                                                                       \
 	    {0, "max-layers", OPTION_NUMBER, &(o).layers, "N", "most layers of an image", .fallback = "200"},          \
 	{                                                                                                              \

@@ -7,11 +7,12 @@
 #include "cli/image/image_cli.h"
 #include "image/change.h"
 #include "image/compose.h"
+#include "image/policy.h"
 #include "image/record.h"
 
 static struct {
 	char **changes;
-	const char *message, *platform;
+	const char *message, *platform, *policy;
 	bool quiet;
 	struct limit_options limits;
 } opt;
@@ -22,6 +23,9 @@ static const struct option options[] = {
     {'m', "message", OPTION_STRING, &opt.message, "TEXT", "a comment for the image's history"},
     {0, "platform", OPTION_STRING, &opt.platform, "OS/ARCH[/VARIANT]",
      "what the files are for; this host's by default"},
+    {0, "policy", OPTION_STRING, &opt.policy, "FILE",
+     "what may be imported (containers-policy.json(5)), instead of /etc/containers/policy.json",
+     .aliases = "signature-policy"},
     {'q', "quiet", OPTION_FLAG, &opt.quiet, NULL, "print nothing"},
     LIMIT_OPTIONS(opt.limits),
     {0},
@@ -82,6 +86,7 @@ static int open_input(struct content *c, const char *path, int *ret, uint64_t *r
 static int run_import(struct cli *cli, char **operands, struct error *err)
 {
 	_cleanup_json_ struct json_object *config = json_object_new_object();
+	_cleanup_policy_ struct policy *policy = NULL;
 	_cleanup_content_ struct content content = CONTENT_INIT;
 	struct layer_job job = {.name = operands[0]};
 	struct composed_layer layer = {0};
@@ -100,9 +105,13 @@ static int run_import(struct cli *cli, char **operands, struct error *err)
 		if ((r = change_apply(config, *c, err)) < 0)
 			return r;
 	if ((r = change_add_history(config, NULL, opt.message ?: "imported by ringwall", err)) < 0 ||
+	    (r = policy_open(opt.policy, &policy, err)) < 0 ||
+	    (r = policy_check(policy, "tarball", operands[0], err)) < 0 ||
 	    (r = image_cli_open(cli, false, &content, err)) < 0 ||
-	    (r = open_input(&content, operands[0], &fd, &job.input.length, err)) < 0)
+	    (r = open_input(&content, operands[0], &fd, &job.input.length, err)) < 0 ||
+	    (r = image_cli_lock_down(&content, NULL, NULL, false, opt.limits.allow_devices, err)) < 0)
 		return r;
+	job.squash_ids = cli->single_id;
 	job.input.fd = fd;
 	r = compose_layer(&content, &job, &limits, &layer, err);
 	if (r >= 0)

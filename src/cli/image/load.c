@@ -1,4 +1,5 @@
 /* image load, image import: files into the store. */
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -77,16 +78,13 @@ static int split_path(const char *text, char **ret_path, const char **ret_only, 
 }
 
 /* PATH as a scope of the signature policy: absolute, with the chosen image's name. */
-static int check_policy(struct bundle *bundle, const char *path, const char *only, struct error *err)
+static int check_policy(const struct policy *policy, struct bundle *bundle, const char *path, const char *only,
+			struct error *err)
 {
-	_cleanup_policy_ struct policy *policy = NULL;
 	_cleanup_free_ char *absolute = NULL, *scope = NULL;
 	const char *transport = "docker-archive";
 	struct stat st;
-	int r = policy_open(opt.policy, &policy, err);
 
-	if (r < 0)
-		return r;
 	if (bundle_has(bundle, "index.json"))
 		transport = stat(path, &st) == 0 && S_ISDIR(st.st_mode) ? "oci" : "oci-archive";
 	absolute = strcmp(path, "-") == 0 ? strdup("/dev/stdin") : realpath(path, NULL);
@@ -105,11 +103,21 @@ static int find_input(char **operands, char **ret_path, const char **ret_only, s
 	return split_path(opt.input ?: operands[0] ?: "-", ret_path, ret_only, err);
 }
 
+static int open_input(const char *path, struct error *err)
+{
+	int fd = strcmp(path, "-") == 0 ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+					: open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+	return fd < 0 ? error_sys(err, errno, "cannot open '%s'", path) : fd;
+}
+
 static int run_load(struct cli *cli, char **operands, struct error *err)
 {
 	_cleanup_content_ struct content content = CONTENT_INIT;
 	_cleanup_bundle_ struct bundle *bundle = NULL;
 	_cleanup_free_ char *path = NULL, *name = NULL;
+	_cleanup_policy_ struct policy *policy = NULL;
+	_cleanup_close_ int fd = -1;
 	struct load_request request = {.loaded = loaded};
 	struct loaded result = {0};
 	int r;
@@ -117,10 +125,14 @@ static int run_load(struct cli *cli, char **operands, struct error *err)
 	if ((r = find_input(operands, &path, &request.only, err)) < 0 ||
 	    (opt.tag && (r = image_cli_local_name(opt.tag, &name, err)) < 0) ||
 	    (r = image_cli_limits(&opt.limits, &request.ingest.limits, err)) < 0 ||
+	    (r = policy_open(opt.policy, &policy, err)) < 0 || (r = fd = open_input(path, err)) < 0 ||
 	    (r = image_cli_open(cli, false, &content, err)) < 0 ||
-	    (r = bundle_open(path, &content, &request.ingest.limits, &bundle, err)) < 0 ||
-	    (!opt.builtin && (r = check_policy(bundle, path, request.only, err)) < 0))
+	    (r = image_cli_lock_down(&content, (const char *[]){path, NULL}, NULL, false, opt.limits.allow_devices,
+				     err)) < 0 ||
+	    (r = bundle_open(take_fd(&fd), path, &content, &request.ingest.limits, &bundle, err)) < 0 ||
+	    (!opt.builtin && (r = check_policy(policy, bundle, path, request.only, err)) < 0))
 		return r;
+	request.ingest.squash_ids = cli->single_id;
 	request.ingest.content = &content;
 	request.ingest.platform = opt.platform;
 	request.ingest.all_platforms = opt.all_platforms;

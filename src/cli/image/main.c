@@ -6,7 +6,9 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "cli/image/image_cli.h"
+#include "image/lockdown.h"
 #include "image/reference.h"
+#include "image/rootless.h"
 
 #ifndef RINGWALL_VERSION
 #error "the build defines RINGWALL_VERSION"
@@ -124,13 +126,23 @@ static void open_log(void)
 int image_cli_open(struct cli *c, bool exclusive, struct content *ret, struct error *err)
 {
 	_cleanup_content_ struct content content = CONTENT_INIT;
-	int r = content_open(c->store, &content, err);
+	int r;
 
-	if (r < 0 || (r = content_lock(&content, exclusive, true, err)) < 0)
+	if ((r = rootless_enter(&c->single_id, err)) < 0 || (r = content_open(c->store, &content, err)) < 0 ||
+	    (r = content_lock(&content, exclusive, true, err)) < 0)
 		return r;
 	*ret = content;
 	content = CONTENT_INIT;
 	return 0;
+}
+
+int image_cli_lock_down(const struct content *content, const char *const *reads, const char *write, bool network,
+			bool devices, struct error *err)
+{
+	const char *writes[] = {content->path, write, NULL};
+	struct lockdown l = {.writes = writes, .reads = reads, .network = network, .devices = devices};
+
+	return lockdown_enter(&l, err);
 }
 
 static int limit(const struct option_number *n, const char *name, uint64_t *ret, struct error *err)
@@ -221,6 +233,7 @@ void image_cli_age(const char *rfc3339, char ret[32])
 
 static int run_command(const struct command *command, char **argv, struct error *err)
 {
+	_cleanup_free_ char *store = NULL;
 	char **operands;
 	int r;
 
@@ -234,6 +247,10 @@ static int run_command(const struct command *command, char **argv, struct error 
 	}
 	if ((r = command_check_operands(&image_program, command, operands, err)) < 0)
 		return r;
+	store = image_store_default_path(cli.store); /* now: in a user namespace everybody looks like root */
+	if (!store)
+		return error_set(err, ENOENT, "no place for the image store: set HOME or give --store DIR");
+	cli.store = store;
 	r = command->run(&cli, operands, err);
 	options_free(command->options);
 	return r;

@@ -48,6 +48,31 @@ int remote_options_read(const struct remote_options *o, struct registry_options 
 	return 0;
 }
 
+static int add_below(char ***v, const char *variable, const char *suffix)
+{
+	const char *base = getenv(variable);
+
+	return base && *base == '/' ? strv_addf(v, "%s%s", base, suffix) : 0;
+}
+
+/* Files that the registry client reads on its own after rights are given up. */
+static int remote_lock_down(const struct remote_options *o, const struct content *content, bool devices,
+			    struct error *err)
+{
+	_cleanup_strv_ char **reads = NULL;
+
+	if ((o->auth_file && strv_add(&reads, o->auth_file) < 0) ||
+	    (o->cert_dir && strv_add(&reads, o->cert_dir) < 0) || add_below(&reads, "REGISTRY_AUTH_FILE", "") < 0 ||
+	    add_below(&reads, "SSL_CERT_FILE", "") < 0 ||
+	    add_below(&reads, "XDG_RUNTIME_DIR", "/containers/auth.json") < 0 ||
+	    add_below(&reads, "XDG_CONFIG_HOME", "/containers/auth.json") < 0 ||
+	    add_below(&reads, "HOME", "/.config/containers/auth.json") < 0 ||
+	    add_below(&reads, "DOCKER_CONFIG", "/config.json") < 0 ||
+	    add_below(&reads, "HOME", "/.docker/config.json") < 0)
+		return error_oom(err);
+	return image_cli_lock_down(content, (const char *const *)reads, NULL, true, devices, err);
+}
+
 /* One line, redrawn in place, on a terminal. */
 static void show_progress(void *data, uint64_t bytes, uint64_t all_bytes, unsigned blobs, unsigned all_blobs)
 {
@@ -135,10 +160,12 @@ static int pull(struct cli *cli, const struct image_ref *ref, struct error *err)
 	if (!opt.quiet && (isatty(STDERR_FILENO) || opt.progress_always))
 		options.progress = show_progress;
 	if ((r = image_cli_open(cli, false, &content, err)) < 0 ||
+	    (r = remote_lock_down(&opt.remote, &content, opt.limits.allow_devices, err)) < 0 ||
 	    (r = registry_open(ref, &content, &options, &registry, err)) < 0 ||
 	    (r = registry_resolve(registry, ref, &target, err)) < 0)
 		return r;
 	request.content = &content;
+	request.squash_ids = cli->single_id;
 	request.source = registry_source(registry);
 	r = ingest_image(&request, name, &target, id, err);
 	return r < 0 ? r : print_pulled(name, id, target.digest, err);
@@ -209,6 +236,7 @@ static int push(struct cli *cli, const char *text, const struct image_ref *ref, 
 
 	if ((r = remote_options_read(&opt.remote, &options, err)) < 0 ||
 	    (r = image_cli_open(cli, false, &content, err)) < 0 ||
+	    (r = remote_lock_down(&opt.remote, &content, false, err)) < 0 ||
 	    (r = image_store_open(cli->store, &store, err)) < 0 ||
 	    (r = image_store_resolve(store, text, opt.platform, &image, err)) < 0 ||
 	    (r = registry_open(ref, &content, &options, &registry, err)) < 0 ||

@@ -48,6 +48,7 @@ static int run_gc(struct cli *cli, char **operands, struct error *err)
 	int r;
 
 	if ((r = image_cli_open(cli, true, &content, err)) < 0 ||
+	    (r = image_cli_lock_down(&content, NULL, NULL, false, false, err)) < 0 ||
 	    (r = gc_run(&content, opt.dry_run, print_removed, NULL, &result, err)) < 0)
 		return r;
 	return print_result(&result, err);
@@ -184,7 +185,9 @@ static int run_rm(struct cli *cli, char **operands, struct error *err)
 
 	if (!operands[0] && !opt.all)
 		return error_set(err, EINVAL, "name the images to remove, or give --all");
-	if ((r = image_cli_open(cli, false, &content, err)) < 0 || (r = image_store_open(cli->store, &store, err)) < 0)
+	if ((r = image_cli_open(cli, false, &content, err)) < 0 ||
+	    (r = image_cli_lock_down(&content, NULL, NULL, false, false, err)) < 0 ||
+	    (r = image_store_open(cli->store, &store, err)) < 0)
 		return r;
 	if (opt.all && (r = image_record_each(content.dirfd, collect_name, &all, err)) < 0)
 		return r;
@@ -264,7 +267,8 @@ static int run_check(struct cli *cli, char **operands, struct error *err)
 	_cleanup_json_ struct json_object *list = opt.json ? json_object_new_array() : NULL;
 	int r, n;
 
-	if ((r = image_cli_open(cli, opt.repair, &content, err)) < 0)
+	if ((r = image_cli_open(cli, opt.repair, &content, err)) < 0 ||
+	    (r = image_cli_lock_down(&content, NULL, NULL, false, false, err)) < 0)
 		return r;
 	n = check_store(&content, opt.repair, print_complaint, list, err);
 	if (n < 0)

@@ -62,8 +62,6 @@ static int save_to_folder(struct content *c, const struct images *images, struct
 
 	if (!opt.output || strcmp(opt.output, "-") == 0)
 		return error_set(err, EINVAL, "--format oci-dir needs --output DIR");
-	if (mkdir(opt.output, 0755) < 0 && errno != EEXIST)
-		return error_sys(err, errno, "cannot make '%s'", opt.output);
 	fd = open(opt.output, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return error_sys(err, errno, "cannot open '%s'", opt.output);
@@ -72,8 +70,31 @@ static int save_to_folder(struct content *c, const struct images *images, struct
 	return save_images(c, images->v, images->n, SAVE_OCI_DIR, fd, err);
 }
 
+/* Where files will be made; NULL: nowhere. Owned. A folder to save to is made now. */
+static int output_folder(enum save_format format, char **ret, struct error *err)
+{
+	char *slash;
+
+	if (!opt.output || strcmp(opt.output, "-") == 0)
+		return 0;
+	if (format == SAVE_OCI_DIR && mkdir(opt.output, 0755) < 0 && errno != EEXIST)
+		return error_sys(err, errno, "cannot make '%s'", opt.output);
+	*ret = strdup(opt.output);
+	if (!*ret)
+		return error_oom(err);
+	if (format == SAVE_OCI_DIR)
+		return 0;
+	slash = strrchr(*ret, '/');
+	if (slash)
+		slash[slash == *ret] = 0;
+	else
+		strcpy(*ret, ".");
+	return 0;
+}
+
 static int run_save(struct cli *cli, char **operands, struct error *err)
 {
+	_cleanup_free_ char *folder = NULL;
 	_cleanup_image_store_ struct image_store *store = NULL;
 	_cleanup_(images_free) struct images images = {0};
 	_cleanup_content_ struct content content = CONTENT_INIT;
@@ -85,7 +106,9 @@ static int run_save(struct cli *cli, char **operands, struct error *err)
 	images.v = calloc(strv_len(operands) + 1, sizeof(*images.v));
 	if (!images.v)
 		return error_oom(err);
-	if ((r = image_cli_open(cli, false, &content, err)) < 0 || (r = image_store_open(cli->store, &store, err)) < 0)
+	if ((r = output_folder(format, &folder, err)) < 0 || (r = image_cli_open(cli, false, &content, err)) < 0 ||
+	    (r = image_cli_lock_down(&content, NULL, folder, false, false, err)) < 0 ||
+	    (r = image_store_open(cli->store, &store, err)) < 0)
 		return r;
 	for (; operands[images.n]; images.n++)
 		if ((r = image_store_resolve(store, operands[images.n], opt.platform, &images.v[images.n], err)) < 0)
@@ -181,6 +204,7 @@ static int run_commit(struct cli *cli, char **operands, struct error *err)
 	request.names = (char *[]){name, NULL};
 	request.limits.allow_devices = 1; /* nothing comes from elsewhere: what a box could make may stay */
 	if ((r = image_cli_open(cli, false, &content, err)) < 0 ||
+	    (r = image_cli_lock_down(&content, (const char *[]){operands[1], NULL}, NULL, false, true, err)) < 0 ||
 	    (r = image_store_open(cli->store, &store, err)) < 0 ||
 	    (r = image_store_resolve(store, operands[0], NULL, &base, err)) < 0 ||
 	    (r = commit_image(&content, &request, id, err)) < 0)
