@@ -22,7 +22,8 @@
 #include "oci/spec_build.h"
 
 /* The configuration with everything in it that is only known now. NETNS: the network namespace to join, or -1. */
-static int complete_config(const struct image_box *box, int root_fd, int netns, struct loaded_bundle *ret, struct error *err)
+static int complete_config(const struct cli *cli, const struct image_box *box, int root_fd, int netns, struct loaded_bundle *ret,
+			   struct error *err)
 {
 	_cleanup_bundle_ struct loaded_bundle b = { 0 };
 	_cleanup_strv_ char **groups = image_box_strings(box, "groups");
@@ -42,6 +43,9 @@ static int complete_config(const struct image_box *box, int root_fd, int netns, 
 		return r;
 	if (netns >= 0 && oci_set_namespace(b.spec, CLONE_NEWNET, fd_path(netns).s) < 0)
 		return error_oom(err);
+	r = stage_show(cli, box, b.spec, err);
+	if (r < 0)
+		return r;
 	free(b.config);
 	b.config = NULL;
 	r = oci_spec_to_json(b.spec, &b.config, err);
@@ -118,7 +122,7 @@ int box_start_here(const struct cli *cli, const struct image_box *box, struct cr
 			return netns;
 		}
 	}
-	r = complete_config(box, root_fd, netns, &bundle, err);
+	r = complete_config(cli, box, root_fd, netns, &bundle, err);
 	if (r == 0)
 		r = box_etc_write(box, NULL, NULL, err);
 	if (r < 0)
@@ -139,11 +143,13 @@ int box_start_here(const struct cli *cli, const struct image_box *box, struct cr
 }
 
 /* The mounts of our own stage would keep the box's folder from being removed. */
-static void leave_stage(const struct image_box *box)
+static void leave_stage(const struct cli *cli, const struct image_box *box)
 {
 	_cleanup_strv_ char **layers = image_box_strings(box, "layers");
 	char path[64];
 
+	if (chdir(cli->root) == 0)
+		(void)umount2(".stage", MNT_DETACH);
 	if (chdir(box->path) < 0)
 		return;
 	(void)umount2("rootfs", MNT_DETACH);
@@ -179,7 +185,7 @@ int box_clean(const struct cli *cli, const struct image_box *box, bool remove, s
 	network_detach(cli, box);
 	if (!remove)
 		return 0;
-	leave_stage(box);
+	leave_stage(cli, box);
 	r = image_box_remove(box, err);
 	if (r == 0)
 		unpin(cli, box->id);

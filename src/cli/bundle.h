@@ -19,6 +19,9 @@ void cli_create_options(const struct cli *cli, struct create_options *options);
 /* --at-least when it names promises of the process wall ("files,system-calls") instead of a wall, else NULL. */
 const char *cli_promises(const struct cli *cli);
 
+/* Whether a wall that --isolation auto considers can run SPEC's program at all: one for modules runs nothing else. */
+bool cli_wall_takes_program(const struct boundary_ops *wall, const struct oci_spec *spec);
+
 /*
  * The wall that --isolation names (container when it names none), usable on this host, or the reason why it is not.
  * "auto" takes the strongest usable wall that can honour SPEC and is not weaker than --at-least, and says which.

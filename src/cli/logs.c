@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/parse.h"
+#include "base/strbuf.h"
 #include "base/strv.h"
 #include "cli/image_box.h"
 #include "monitor/life.h"
@@ -33,6 +34,7 @@ struct printer {
 	char since[STAMP_LEN + 1], until[STAMP_LEN + 1]; /* "": no limit; RFC 3339 in UTC sorts as text */
 	bool continues[2]; /* the stream's last record was a part of a line */
 	uint64_t skip;     /* lines still to be left out, for --tail */
+	struct strbuf held[2]; /* the beginning of a line that may be left out, when its end comes */
 };
 
 static void format_stamp(int64_t seconds, char *buf, size_t size)
@@ -107,12 +109,19 @@ static void print_record(struct printer *pr, const char *line, size_t len)
 	    (pr->until[0] && strncmp(rec.stamp, pr->until, strlen(pr->until)) >= 0))
 		return;
 	if (pr->skip) {
-		pr->skip -= rec.whole ? 1 : 0;
+		if (!rec.whole) {
+			strbuf_add(&pr->held[rec.stream], rec.text, rec.text_len);
+		} else {
+			strbuf_reset(&pr->held[rec.stream]);
+			pr->skip--;
+		}
 		return;
 	}
 	f = rec.stream ? stderr : stdout;
 	if (opt.timestamps && !pr->continues[rec.stream])
 		fprintf(f, "%.*s ", STAMP_LEN, rec.stamp);
+	fwrite(strbuf_str(&pr->held[rec.stream]), 1, pr->held[rec.stream].len, f);
+	strbuf_reset(&pr->held[rec.stream]);
 	fwrite(rec.text, 1, rec.text_len, f);
 	if (rec.whole)
 		fputc('\n', f);
@@ -228,11 +237,17 @@ static int follow(struct printer *pr, const struct image_box *box, FILE **f, str
 	}
 }
 
+static void free_printer(struct printer *pr)
+{
+	strbuf_free(&pr->held[0]);
+	strbuf_free(&pr->held[1]);
+}
+
 static int run_logs(struct cli *cli, char **operands, struct error *err)
 {
 	_cleanup_image_box_ struct image_box box = IMAGE_BOX_INIT;
 	_cleanup_fclose_ FILE *f = NULL;
-	struct printer pr = { .skip = 0 };
+	_cleanup_(free_printer) struct printer pr = { .skip = 0 };
 	int r;
 
 	r = parse_time("since", opt.since, pr.since, sizeof(pr.since), err);

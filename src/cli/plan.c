@@ -4,6 +4,7 @@
 
 #include "cli/bundle.h"
 #include "cli/run_image.h"
+#include "cli/stage.h"
 
 static bool as_json;
 static struct option options[128]; /* those of `run`, and --json: filled in by cli_plan_options() */
@@ -56,11 +57,13 @@ static int run_plan(struct cli *cli, char **operands, struct error *err)
 	_cleanup_bundle_ struct loaded_bundle bundle = { 0 };
 	_cleanup_oci_spec_ struct oci_spec *made = NULL;
 	_cleanup_(plan_free) struct plan plan = { 0 };
-	int r;
+	int r = 0;
 
 	if (operands[0])
 		r = run_image_config(cli, &run_opt, operands[0], operands + 1, &made, err);
-	else
+	if (operands[0] && r == 0 && made->linux_.n_namespaces) /* where such a box is made, without privilege */
+		r = stage_enter_user_namespace(err);
+	if (!operands[0])
 		r = bundle_load(run_opt.bundle.bundle ? run_opt.bundle.bundle : ".", run_opt.bundle.config, &bundle, err);
 	if (r == 0)
 		r = make_plan(cli, made ? made : bundle.spec, &plan, err);

@@ -248,8 +248,12 @@ static int config_for(const struct boundary_ops *wall, const struct cli *cli, st
 	return box_config_build(rq, ret, err);
 }
 
-/* Checks that WALL takes the configuration, before anything is made. */
-static int check_wall(const struct boundary_ops *wall, const struct cli *cli, const struct oci_spec *spec, struct error *err)
+/*
+ * Checks that WALL takes the configuration, before anything is made. Without privilege that can only be told in the user
+ * namespace that the box is made from; there boundary_create() will.
+ */
+static int check_wall(const struct boundary_ops *wall, const struct cli *cli, const struct oci_spec *spec, bool later,
+		      struct error *err)
 {
 	struct create_options create = CREATE_OPTIONS_INIT;
 	struct cli chosen = *cli;
@@ -259,8 +263,9 @@ static int check_wall(const struct boundary_ops *wall, const struct cli *cli, co
 	chosen.isolation = wall->name;
 	cli_create_options(cli, &create);
 	r = cli_wall(&chosen, spec, &create, &wall, err);
-	if (r == 0)
-		r = wall->plan(spec, &create, &plan, err);
+	if (r < 0 || later)
+		return r;
+	r = wall->plan(spec, &create, &plan, err);
 	return r < 0 ? r : plan_check(&plan, err);
 }
 
@@ -289,7 +294,13 @@ static int choose_wall(const struct cli *cli, struct box_request *rq, const stru
 			error_set(err, EOPNOTSUPP, "%s: %s", boundaries[n]->name, probe.reason);
 			continue;
 		}
-		if (config_for(boundaries[n], cli, rq, &spec, err) < 0 || check_wall(boundaries[n], cli, spec, err) < 0)
+		if (config_for(boundaries[n], cli, rq, &spec, err) < 0)
+			continue;
+		if (!cli_wall_takes_program(boundaries[n], spec)) {
+			error_set(err, EOPNOTSUPP, "%s runs modules only", boundaries[n]->name);
+			continue;
+		}
+		if (check_wall(boundaries[n], cli, spec, rq->rootless && rq->own_view, err) < 0)
 			continue;
 		fprintf(stderr, "ringwall: isolation auto: chose %s\n", boundaries[n]->name);
 		*ret = boundaries[n];
@@ -337,7 +348,7 @@ static int fill_box(const struct cli *cli, const struct run_options *o, const ch
 	if (r == 0)
 		r = configure(cli, &request, &wall, &spec, err);
 	if (r == 0)
-		r = check_wall(wall, cli, spec, err);
+		r = check_wall(wall, cli, spec, request.rootless && request.own_view, err);
 	if (r == 0)
 		r = fill_record(box, &request, spec, wall, err);
 	if (r == 0 && !request.own_view)

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "base/fdio.h"
 #include "base/strbuf.h"
 #include "base/strv.h"
 #include "host/copy_tree.h"
@@ -15,6 +16,7 @@
 #include "host/path.h"
 #include "host/subid.h"
 #include "host/userns.h"
+#include "oci/spec_build.h"
 
 enum { LAYERS_MAX = 200 }; /* as many "/proc/self/fd/N" as fit in the one page of mount options */
 
@@ -259,4 +261,47 @@ int stage_open_unpacked(const struct image_box *box, struct error *err)
 	int fd = openat(box->dir_fd, "rootfs", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
 	return fd < 0 ? error_sys(err, errno, "cannot open '%s/rootfs'", box->path) : fd;
+}
+
+static int show_directory(const struct image_box *box, const char *stage, const char *name, struct error *err)
+{
+	_cleanup_free_ char *from = NULL, *to = NULL;
+
+	if (asprintf(&from, "%s/%s", box->path, name) < 0 || asprintf(&to, "%s/%s", stage, name) < 0)
+		return error_oom(err);
+	if (mkdir(to, 0755) < 0 || mount(from, to, NULL, MS_BIND, NULL) < 0)
+		return error_sys(err, errno, "cannot show '%s' at '%s'", from, to);
+	return 0;
+}
+
+int stage_show(const struct cli *cli, const struct image_box *box, struct oci_spec *spec, struct error *err)
+{
+	_cleanup_free_ char *stage = NULL, *root = NULL;
+	size_t len = strlen(box->path);
+	int r;
+
+	if (image_box_number(box, "mapCount") == 0)
+		return 0;
+	if (asprintf(&stage, "%s/.stage", cli->root) < 0 || asprintf(&root, "%s/rootfs", stage) < 0)
+		return error_oom(err);
+	r = mkdir_parents_at(AT_FDCWD, stage, 0711);
+	if (r < 0)
+		return error_sys(err, r, "cannot make '%s'", stage);
+	if (mount("stage", stage, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0711,size=64k") < 0)
+		return error_sys(err, errno, "cannot mount '%s'", stage);
+	r = show_directory(box, stage, "rootfs", err);
+	if (r == 0)
+		r = show_directory(box, stage, "etc", err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < spec->n_mounts; i++) {
+		const char *source = spec->mounts[i].source;
+		_cleanup_free_ char *shown = NULL;
+
+		if (!source || strncmp(source, box->path, len) != 0 || strncmp(source + len, "/etc/", 5) != 0)
+			continue;
+		if (asprintf(&shown, "%s%s", stage, source + len) < 0 || oci_set_string(&spec->mounts[i].source, shown) < 0)
+			return error_oom(err);
+	}
+	return oci_set_string(&spec->root.path, root) < 0 ? error_oom(err) : 0;
 }

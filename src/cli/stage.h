@@ -6,6 +6,7 @@
 #pragma once
 
 #include "cli/image_box.h"
+#include "oci/spec.h"
 
 /* Becomes root of a user namespace with all of the caller's ids; nothing to do for root. Once per process. */
 int stage_enter_user_namespace(struct error *err);
@@ -18,6 +19,12 @@ int stage_open_running_root(const struct box *state, struct error *err);
 
 /* Enters a mount namespace and mounts the box's layers at <box>/rootfs. A descriptor of that directory, or an error. */
 int stage_mount(const struct image_box *box, struct error *err);
+
+/*
+ * For a box with a user namespace of its own, whose root may not walk through our folders: shows <box>/rootfs and <box>/etc
+ * below <root>/.stage too, on a file system that only this mount namespace has, and points SPEC there.
+ */
+int stage_show(const struct cli *cli, const struct image_box *box, struct oci_spec *spec, struct error *err);
 
 /*
  * For walls without mounts of their own: copies the image's layers into <box>/rootfs, whiteouts applied, where they stay.

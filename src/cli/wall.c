@@ -18,6 +18,14 @@ void cli_create_options(const struct cli *cli, struct create_options *options)
 		options->rootless = TRI_NO;
 }
 
+bool cli_wall_takes_program(const struct boundary_ops *wall, const struct oci_spec *spec)
+{
+	const char *program = spec->process && spec->process->args ? spec->process->args[0] : NULL;
+	const char *dot = program ? strrchr(program, '.') : NULL;
+
+	return !wall->runs_modules || (dot && (strcmp(dot, ".wasm") == 0 || strcmp(dot, ".wat") == 0));
+}
+
 /* Whether B can honour what is asked for; REASON says why not. */
 static bool fits(const struct boundary_ops *b, const struct oci_spec *spec, const struct create_options *options,
 		 struct error *reason)
@@ -28,6 +36,10 @@ static bool fits(const struct boundary_ops *b, const struct oci_spec *spec, cons
 	b->probe(&probe);
 	if (!probe.usable) {
 		error_set(reason, EOPNOTSUPP, "%s", probe.reason);
+		return false;
+	}
+	if (!cli_wall_takes_program(b, spec)) {
+		error_set(reason, EOPNOTSUPP, "it runs modules only");
 		return false;
 	}
 	return b->plan(spec, options, &plan, reason) == 0 && plan_check(&plan, reason) == 0;

@@ -54,7 +54,7 @@ struct json_object *cgroup_to_json(const struct cgroup *cg)
 	if (!o || !add_string(o, "manager", cgroup_manager_name(cg->manager)) ||
 	    !add(o, "rootless", json_object_new_boolean(cg->rootless)))
 		return NULL;
-	if (!cg->path)
+	if (!cg->path || !cgroup_any_node(cg)) /* a box without privilege may have none */
 		return take_ptr(o);
 	if (!add_string(o, "path", cg->path) || !add(o, "v1", v1_to_json(cg)))
 		return NULL;
