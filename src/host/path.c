@@ -30,6 +30,14 @@ int path_open(int root_fd, const char *path, int flags, mode_t mode)
 	return -EAGAIN;
 }
 
+int path_open_plain(const char *path, int flags)
+{
+	struct open_how how = { .flags = (uint64_t)(flags | O_CLOEXEC), .resolve = RESOLVE_NO_MAGICLINKS };
+	long fd = syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+
+	return fd < 0 ? -errno : (int)fd;
+}
+
 int path_lookup(int root_fd, const char *path, bool nofollow)
 {
 	return path_open(root_fd, path, O_PATH | (nofollow ? O_NOFOLLOW : 0), 0);

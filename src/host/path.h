@@ -13,6 +13,9 @@
 /* Opens PATH inside the tree of ROOT_FD. FLAGS as for openat2(2), O_CLOEXEC added. The descriptor or a negative errno. */
 int path_open(int root_fd, const char *path, int flags, mode_t mode);
 
+/* Opens the absolute PATH in our own root, following links but the kernel's magic ones. The descriptor or a negative errno. */
+int path_open_plain(const char *path, int flags);
+
 /* As path_open() with O_PATH, to the last component itself when that is a symbolic link and NOFOLLOW. */
 int path_lookup(int root_fd, const char *path, bool nofollow);
 

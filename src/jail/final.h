@@ -7,6 +7,9 @@
  * before the last execve: a page of position-independent code removes our own text and data from the address space, makes
  * an empty file the one that /proc/self/exe names (PR_SET_MM_MAP), and only then drops the last capabilities, loads the
  * filter and executes. This costs a few microseconds.
+ *
+ * Before that, nobody in the box can look into the process that enters it (PR_SET_DUMPABLE), except one with
+ * CAP_SYS_PTRACE over the host's own user namespace: who gives that to a box gives it whatever enters the box.
  */
 #pragma once
 

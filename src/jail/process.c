@@ -14,6 +14,7 @@
 #include "base/fdio.h"
 #include "base/log.h"
 #include "host/credentials.h"
+#include "host/path.h"
 #include "host/rlimit.h"
 
 #define KEYCTL_JOIN_SESSION_KEYRING 1
@@ -139,20 +140,28 @@ static int limit_capabilities(struct child *c, struct error *err)
 	return r;
 }
 
+/* Not through the kernel's magic links: /proc/self/fd/N may lead to a directory of the host (CVE-2024-21626). */
+static int enter_directory(const char *path)
+{
+	_cleanup_close_ int fd = path_open_plain(path, O_PATH | O_DIRECTORY);
+
+	return fd < 0 ? fd : fchdir(fd) < 0 ? -errno : 0;
+}
+
 static int change_directory(const struct child *c, bool *done, struct error *err)
 {
 	const char *cwd = c->jail->process.cwd;
+	int r = *done ? 0 : enter_directory(cwd);
 
-	if (*done)
-		return 0;
-	if (chdir(cwd) == 0) {
+	if (r == 0)
 		*done = true;
-		return 0;
-	}
-	return errno == EACCES ? 0 : error_sys(err, errno, "cannot change into the working directory '%s'", cwd);
+	if (r == -ELOOP)
+		return error_set(err, ELOOP, "the working directory '%s' leads through a link of /proc to a descriptor, or in circles",
+				 cwd);
+	return r == 0 || r == -EACCES ? 0 : error_sys(err, r, "cannot change into the working directory '%s'", cwd);
 }
 
-/* A working directory outside the root would be a way out (CVE-2024-21626). */
+/* Once more from the other side: one outside the root would be a way out. */
 static int check_directory(const char *cwd, struct error *err)
 {
 	char path[4096];

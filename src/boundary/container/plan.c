@@ -1,6 +1,8 @@
 #include "boundary/container/container.h"
 
 #include <string.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/strbuf.h"
@@ -10,6 +12,7 @@
 #include "host/namespaces.h"
 #include "host/resctrl.h"
 #include "host/userns.h"
+#include "jail/final.h"
 
 /* ---- what is refused: looked at for every box, so nothing here costs more than it must ---- */
 
@@ -57,6 +60,20 @@ static int refuse_unprivileged(const struct oci_spec *spec, struct plan *p)
 	return r;
 }
 
+/* A box whose root is the host's must not reach the program that made it; jail/final.h tells how, and what it needs. */
+static int refuse_unprotected(const struct oci_spec *spec, struct plan *p)
+{
+	struct statvfs fs;
+
+	if (final_step_possible() || geteuid() != 0 || oci_spec_namespace(spec, CLONE_NEWUSER))
+		return 0;
+	if (statvfs("/proc/self/exe", &fs) == 0 && fs.f_flag & ST_RDONLY)
+		return 0;
+	return plan_refused(p, "the runtime's own program",
+			    "this kernel lacks CONFIG_CHECKPOINT_RESTORE, without which it could be overwritten from inside; put "
+			    "ringwall on a read-only file system, or use a user namespace");
+}
+
 static int refuse(const struct oci_spec *spec, struct plan *p)
 {
 	int r = refuse_namespaces(spec, p);
@@ -67,6 +84,8 @@ static int refuse(const struct oci_spec *spec, struct plan *p)
 		r = refuse_labels(spec, p);
 	if (r == 0)
 		r = refuse_unprivileged(spec, p);
+	if (r == 0)
+		r = refuse_unprotected(spec, p);
 	if (r == 0 && spec->linux_.intel_rdt && access(RESCTRL_ROOT "/schemata", F_OK) < 0)
 		r = plan_refused(p, "linux.intelRdt", "no resctrl at " RESCTRL_ROOT "; mount it with: mount -t resctrl resctrl "
 				 RESCTRL_ROOT);
@@ -256,9 +275,17 @@ static bool userns_forbidden(const char *knob)
 	return value == '0';
 }
 
+/* The newest system call that nothing here can do without: mount_setattr(2). */
+static bool kernel_is_too_old(void)
+{
+	return syscall(SYS_mount_setattr, -1, "", 0, NULL, 0) < 0 && errno == ENOSYS;
+}
+
 void container_probe(struct probe *ret)
 {
 	*ret = (struct probe){ .usable = true };
+	if (kernel_is_too_old())
+		return unusable(ret, "Linux 5.12 or later is needed, or a filter around us hides mount_setattr(2)", "");
 	if (access("/proc/self/ns/mnt", F_OK) < 0)
 		return unusable(ret, "/proc is not mounted", "mount -t proc proc /proc");
 	if (geteuid() != 0) {
