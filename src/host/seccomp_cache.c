@@ -16,6 +16,7 @@
 
 #include "base/fdio.h"
 #include "base/log.h"
+#include "base/strv.h"
 #include "host/seccomp.h"
 
 #define CACHE_FILES_MAX 64
@@ -44,11 +45,9 @@ static void hash_string(struct sha256_ctx *h, const char *s)
 
 static void hash_strings(struct sha256_ctx *h, char *const *v)
 {
-	size_t n = 0;
-
-	for (; v && v[n]; n++)
-		hash_string(h, v[n]);
-	hash_u64(h, n);
+	hash_u64(h, strv_len(v)); /* first, so that no list can pass for another */
+	for (; v && *v; v++)
+		hash_string(h, *v);
 }
 
 static int hash_build_id(struct dl_phdr_info *info, size_t size, void *data)

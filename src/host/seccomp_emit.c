@@ -176,6 +176,52 @@ static label emit_condition(struct emitter *e, const struct seccomp_arg *c, bool
 	return wide ? emit_high(e, c, low, yes, no) : low;
 }
 
+/* Whether the clause only asks whether 32 bits of an argument have a value. */
+static bool is_plain(const struct seccomp_abi_table *a, const struct seccomp_clause *c, bool wide)
+{
+	const struct seccomp_arg *cond = &a->conds[c->first_cond];
+
+	if (c->n_conds != 1)
+		return false;
+	return cond->op == SECCOMP_OP_MASKED_EQ ? cond->value == UINT32_MAX : cond->op == SECCOMP_OP_EQ && !wide;
+}
+
+static uint32_t plain_value(const struct seccomp_arg *cond)
+{
+	return (uint32_t)(cond->op == SECCOMP_OP_MASKED_EQ ? cond->value_two : cond->value);
+}
+
+/* The first of the plain clauses up to V[LAST] that ask about the same argument. */
+static size_t plain_from(const struct seccomp_abi_table *a, const struct seccomp_clause *v, size_t last, bool wide)
+{
+	while (last > 0 && is_plain(a, &v[last], wide) && is_plain(a, &v[last - 1], wide) &&
+	       a->conds[v[last].first_cond].index == a->conds[v[last - 1].first_cond].index)
+		last--;
+	return last;
+}
+
+static label emit_clause(struct emitter *e, const struct seccomp_abi_table *a, const struct seccomp_clause *c, bool wide,
+			 label next)
+{
+	label l = emit_ret(e, c->ret);
+
+	for (size_t i = c->n_conds; i-- > 0;)
+		l = emit_condition(e, &a->conds[c->first_cond + i], wide, l, next);
+	return l;
+}
+
+/* A list of values of one argument: loaded once, compared with each. */
+static label emit_plain(struct emitter *e, const struct seccomp_abi_table *a, const struct seccomp_clause *v, size_t from,
+			size_t last, label next)
+{
+	for (size_t i = last + 1; i-- > from;) {
+		label yes = emit_ret(e, v[i].ret);
+
+		next = emit_jump(e, BPF_JEQ, plain_value(&a->conds[v[i].first_cond]), yes, next);
+	}
+	return emit_load(e, arg_low(a->conds[v[from].first_cond].index), next);
+}
+
 /* The clauses of one number, first to last; none matching gives the default. */
 static label emit_clauses(struct emitter *e, const struct seccomp_abi_table *a, const struct seccomp_clause *v, size_t n,
 			  bool wide, uint32_t default_ret)
@@ -183,11 +229,10 @@ static label emit_clauses(struct emitter *e, const struct seccomp_abi_table *a, 
 	label next = emit_ret(e, default_ret);
 
 	for (size_t i = n; i-- > 0;) {
-		label l = emit_ret(e, v[i].ret);
+		size_t from = plain_from(a, v, i, wide);
 
-		for (size_t c = v[i].n_conds; c-- > 0;)
-			l = emit_condition(e, &a->conds[v[i].first_cond + c], wide, l, next);
-		next = l;
+		next = from < i ? emit_plain(e, a, v, from, i, next) : emit_clause(e, a, &v[i], wide, next);
+		i = from;
 	}
 	return next;
 }

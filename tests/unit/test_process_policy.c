@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <linux/audit.h>
+#include <linux/fs.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <sched.h>
@@ -135,7 +136,7 @@ static void promises_by_kernel(void **state)
 	assert_int_equal(missing(NULL, NULL, 0, true), PROCESS_PROMISE_FILES | PROCESS_PROMISE_SIGNALS);
 	assert_int_equal(missing(NULL, NULL, 7, false), PROCESS_PROMISE_CALLS | PROCESS_PROMISE_SOCKETS |
 								PROCESS_PROMISE_TERMINAL | PROCESS_PROMISE_PROCESSES |
-								PROCESS_PROMISE_PORTS | PROCESS_PROMISE_ABSTRACT);
+								PROCESS_PROMISE_PORTS | PROCESS_PROMISE_ABSTRACT | PROCESS_PROMISE_IOCTLS);
 }
 
 static void a_floor_refuses_and_says_what_would_do(void **state)
@@ -222,15 +223,19 @@ static void filter_requests(void **state)
 	struct filter f = filter_of(NULL, NULL, 7, false);
 
 	assert_int_equal(ask(&f, SYS_ioctl, 0, TIOCGWINSZ, 0, 0), ALLOW);
-	assert_int_equal(ask(&f, SYS_ioctl, 0, 0x12345678, 0, 0), ALLOW); /* Landlock's matter */
+	assert_int_equal(ask(&f, SYS_ioctl, 0, FS_IOC_SETFLAGS, 0, 0), REFUSE(EPERM));
+	assert_int_equal(ask(&f, SYS_ioctl, 0, 0x5000940e /* BTRFS_IOC_SUBVOL_CREATE */, 0, 0), REFUSE(ENOTTY));
 	assert_int_equal(ask(&f, SYS_ioctl, 0, TIOCSTI, 0, 0), REFUSE(EPERM));
 	assert_int_equal(ask(&f, SYS_ioctl, 0, RUBBISH | TIOCSTI, 0, 0), REFUSE(EPERM));
 	assert_int_equal(ask(&f, SYS_ioctl, RUBBISH, TIOCLINUX, 0, 0), REFUSE(EPERM));
 	free(f.program);
-	f = filter_of(NULL, NULL, 4, false);
-	assert_int_equal(ask(&f, SYS_ioctl, 0, TIOCGWINSZ, 0, 0), ALLOW);
+	f = filter_of("devices", "/dev/x", 7, false);
+	assert_int_equal(ask(&f, SYS_ioctl, 0, 0x12345678, 0, 0), ALLOW); /* Landlock's matter */
 	assert_int_equal(ask(&f, SYS_ioctl, 0, TIOCSTI, 0, 0), REFUSE(EPERM));
-	assert_int_equal(ask(&f, SYS_ioctl, 0, 0x12345678, 0, 0), REFUSE(EPERM));
+	assert_int_equal(ask(&f, SYS_ioctl, 0, FS_IOC_SETFLAGS, 0, 0), REFUSE(EPERM));
+	free(f.program);
+	f = filter_of("allow", "metadata", 7, false);
+	assert_int_equal(ask(&f, SYS_ioctl, 0, FS_IOC_SETFLAGS, 0, 0), ALLOW);
 	free(f.program);
 }
 
@@ -280,6 +285,8 @@ static void filter_sockets(void **state)
 	assert_int_equal(ask(&f, SYS_connect, 0, 0, 0, 0), ALLOW);
 	assert_int_equal(ask(&f, SYS_bind, 0, 0, 0, 0), REFUSE(EPERM));
 	assert_int_equal(ask(&f, SYS_listen, 0, 0, 0, 0), REFUSE(EPERM));
+	assert_int_equal(ask(&f, SYS_setsockopt, 0, IPPROTO_TCP, 1 /* TCP_NODELAY */, 0), ALLOW);
+	assert_int_equal(ask(&f, SYS_setsockopt, 0, IPPROTO_TCP, 31 /* TCP_ULP */, 0), REFUSE(EPERM));
 	assert_int_equal(ask(&f, SYS_sendto, 0, 0, 0, MSG_NOSIGNAL), ALLOW);
 	assert_int_equal(ask(&f, SYS_sendto, 0, 0, 0, MSG_FASTOPEN), REFUSE(EPERM));
 	assert_int_equal(ask(&f, SYS_sendmsg, 0, 0, RUBBISH | MSG_FASTOPEN, 0), REFUSE(EPERM));

@@ -434,6 +434,33 @@ static void in_order_the_first_match_answers(void **state)
 	seccomp_policy_free(p);
 }
 
+/* Lists of values of one argument, broken by other rules. */
+static void lists_of_values(void **state)
+{
+	struct seccomp_policy *p = policy_new(SECCOMP_ACT_ERRNO);
+	struct seccomp_program *prog;
+
+	p->in_order = true;
+	strv_add(&p->architectures, "SCMP_ARCH_X86");
+	for (uint32_t i = 0; i < 400; i++) {
+		struct seccomp_rule *r = i % 3 ? policy_rule(p, SECCOMP_ACT_ALLOW, "ioctl") : policy_errno(p, i / 3, "ioctl");
+
+		rule_arg(r, 0, SECCOMP_OP_MASKED_EQ, i % 50 == 7 ? 0xffffffffffull : 0xffffffff, i * 2);
+	}
+	prog = compiled(p);
+	for (uint32_t v = 0; v < 810; v++) {
+		uint32_t i = v / 2, want = v % 2 || i >= 400 ? EPERM : i % 3 ? 0 : i / 3;
+		uint32_t expected = !(v % 2) && i < 400 && i % 3 ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO | want;
+
+		assert_int_equal(answer(prog, AUDIT_ARCH_X86_64, SYS_ioctl, v), expected);
+		assert_int_equal(answer(prog, AUDIT_ARCH_I386, 54, v), expected);
+		if (i % 50 != 7)
+			assert_int_equal(answer(prog, AUDIT_ARCH_X86_64, SYS_ioctl, 1ull << 33 | v), expected);
+	}
+	free(prog);
+	seccomp_policy_free(p);
+}
+
 /* Overlapping rules that differ: libseccomp compiles them, with the same ENOSYS rule before its program. */
 static void ambiguous_goes_to_libseccomp(void **state)
 {
@@ -631,6 +658,7 @@ int main(void)
 		cmocka_unit_test(names_newer_than_libseccomp),
 		cmocka_unit_test(repeated_argument_means_either),
 		cmocka_unit_test(in_order_the_first_match_answers),
+		cmocka_unit_test(lists_of_values),
 		cmocka_unit_test(ambiguous_goes_to_libseccomp),
 		cmocka_unit_test(bad_policies),
 		cmocka_unit_test(too_large_is_refused),

@@ -217,7 +217,7 @@ static int plan_impossible(const struct oci_spec *spec, struct plan *p)
 	 CAP_BIT(SYS_TIME) | CAP_BIT(SYS_CHROOT) | CAP_BIT(NET_ADMIN) | CAP_BIT(MAC_ADMIN) | CAP_BIT(MAC_OVERRIDE) |    \
 	 CAP_BIT(DAC_READ_SEARCH) | CAP_BIT(SYSLOG) | CAP_BIT(AUDIT_CONTROL) | CAP_BIT(PERFMON) | CAP_BIT(BPF) |        \
 	 CAP_BIT(CHECKPOINT_RESTORE) | CAP_BIT(SYS_RESOURCE) | CAP_BIT(SYS_PACCT) | CAP_BIT(SYS_TTY_CONFIG) |           \
-	 CAP_BIT(WAKE_ALARM) | CAP_BIT(BLOCK_SUSPEND) | CAP_BIT(LINUX_IMMUTABLE))
+	 CAP_BIT(WAKE_ALARM) | CAP_BIT(BLOCK_SUSPEND) | CAP_BIT(LINUX_IMMUTABLE) | CAP_BIT(SYS_NICE))
 
 static int plan_capabilities(const struct oci_process *process, struct plan *p)
 {

@@ -1,10 +1,15 @@
 #include "boundary/process/profile.h"
 
 #include <fcntl.h>
+#include <asm/termbits.h>
+#include <linux/fiemap.h>
 #include <linux/fs.h>
+#include <linux/fscrypt.h>
+#include <linux/fsverity.h>
 #include <linux/netlink.h>
 #include <linux/tiocl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
@@ -18,7 +23,8 @@
  * - socket files: whoever may connect to /run/docker.sock owns the host. No AF_UNIX, except connected pairs; only
  *   stream and seqpacket ones, as a datagram one of a pair can still send to any address;
  * - TCP Fast Open connects without asking Landlock, MPTCP and SCTP are not TCP to it;
- * - modes, owners, times and attributes of files can be changed by path, or through a descriptor open for reading;
+ * - modes, owners, times and attributes of files can be changed by path, or through a descriptor open for reading, and
+ *   file systems have requests (ioctl) of their own that make and remove things: only ordinary ones pass;
  * - limits, priorities and processors of other processes of the same user (prlimit and sched_set* with a pid);
  * - inotify sees directories that cannot be read; System V and POSIX queues are the host's.
  */
@@ -51,7 +57,7 @@ static const char *const always[] = {
 	"capget capset getegid geteuid getgid getgroups getresgid getresuid getuid landlock_add_rule landlock_create_ruleset "
 	"landlock_restrict_self seccomp setfsgid setfsuid setgid setgroups setregid setresgid setresuid setreuid setuid",
 	/* sockets there are: inherited, accepted, pairs */
-	"getpeername getsockname getsockopt recvfrom recvmmsg recvmsg setsockopt shutdown",
+	"getpeername getsockname getsockopt recvfrom recvmmsg recvmsg shutdown",
 	/* time */
 	"alarm clock_getres clock_gettime clock_nanosleep getitimer gettimeofday nanosleep setitimer time timer_create "
 	"timer_delete timer_getoverrun timer_gettime timer_settime timerfd_create timerfd_gettime timerfd_settime times",
@@ -80,14 +86,21 @@ static const struct {
 
 /* Requests that reach beyond the file they are sent to. */
 static const uint32_t bad_requests[] = { TIOCSTI, TIOCLINUX, TIOCSETD, TIOCCONS };
-static const uint32_t metadata_requests[] = { FS_IOC_SETFLAGS, FS_IOC32_SETFLAGS, FS_IOC_FSSETXATTR, FS_IOC_SETVERSION };
 
-/* What files, pipes, sockets and terminals are sent in ordinary life, where Landlock does not judge requests. */
+/* Changes to files that a descriptor open for reading suffices for. */
+static const uint32_t metadata_requests[] = {
+	FS_IOC_SETFLAGS, FS_IOC32_SETFLAGS, FS_IOC_SETVERSION, FS_IOC32_SETVERSION, FS_IOC_FSSETXATTR, FS_IOC_SETFSLABEL,
+	FS_IOC_ENABLE_VERITY, FS_IOC_SET_ENCRYPTION_POLICY, FS_IOC_ADD_ENCRYPTION_KEY,
+};
+
+/* What files, pipes, sockets and terminals are sent in ordinary life. */
 static const uint32_t ordinary_requests[] = {
-	FIOCLEX, FIONCLEX, FIONBIO, FIOASYNC, FIONREAD, FIOQSIZE, FIGETBSZ, FICLONE, FICLONERANGE, FS_IOC_GETFLAGS,
-	TCGETS, TCSETS, TCSETSW, TCSETSF, TCGETA, TCSETA, TCSETAW, TCSETAF, TCSBRK, TCSBRKP, TCXONC, TCFLSH, TIOCGWINSZ,
-	TIOCSWINSZ, TIOCGPGRP, TIOCSPGRP, TIOCGSID, TIOCOUTQ, TIOCEXCL, TIOCNXCL, TIOCNOTTY, TIOCGPTN, TIOCSPTLCK,
-	TIOCGPTLCK, TIOCGPTPEER, SIOCGIFCONF, SIOCGIFNAME, SIOCGIFFLAGS, SIOCGIFADDR, SIOCGIFINDEX, SIOCGIFMTU,
+	FIOCLEX, FIONCLEX, FIONBIO, FIOASYNC, FIONREAD, FIOQSIZE, FIGETBSZ, FICLONE, FICLONERANGE, FIDEDUPERANGE,
+	FS_IOC_GETFLAGS, FS_IOC_GETVERSION, FS_IOC_FSGETXATTR, FS_IOC_FIEMAP, TCGETS, TCSETS, TCSETSW, TCSETSF, TCGETS2, TCSETS2,
+	TCSETSW2, TCSETSF2, TCGETA, TCSETA, TCSETAW, TCSETAF, TCSBRK, TCSBRKP, TIOCSBRK, TIOCCBRK, TCXONC, TCFLSH, TIOCGWINSZ,
+	TIOCSWINSZ, TIOCGPGRP, TIOCSPGRP, TIOCGSID, TIOCSCTTY, TIOCNOTTY, TIOCOUTQ, TIOCEXCL, TIOCNXCL, TIOCGEXCL, TIOCPKT,
+	TIOCGPKT, TIOCGPTN, TIOCSPTLCK, TIOCGPTLCK, TIOCGPTPEER, TIOCMGET, SIOCATMARK, SIOCGIFCONF, SIOCGIFNAME, SIOCGIFFLAGS,
+	SIOCGIFADDR, SIOCGIFBRDADDR, SIOCGIFNETMASK, SIOCGIFHWADDR, SIOCGIFINDEX, SIOCGIFMTU, SIOCGSTAMP_OLD, SIOCGSTAMPNS_OLD,
 };
 
 /* personality(2): PER_LINUX, PER_LINUX32, each maybe with UNAME26, ADDR_NO_RANDOMIZE, and the query. */
@@ -165,18 +178,22 @@ static void processes(struct profile *f, const struct process_host *host)
 		allow(f, "setsid");
 }
 
-static void requests(struct profile *f, const struct process_policy *policy, const struct process_host *host)
+static void requests(struct profile *f, const struct process_policy *policy)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(bad_requests); i++)
 		refuse_when(f, EPERM, "ioctl", 1, LOW32, bad_requests[i]);
-	for (size_t i = 0; i < ARRAY_SIZE(metadata_requests) && !(policy->allow & PROCESS_ALLOW_METADATA); i++)
-		refuse_when(f, EPERM, "ioctl", 1, LOW32, metadata_requests[i]);
-	if (host->landlock >= 5 || policy->devices) {
-		allow(f, "ioctl");
+	for (size_t i = 0; i < ARRAY_SIZE(metadata_requests); i++)
+		if (policy->allow & PROCESS_ALLOW_METADATA)
+			allow_when(f, "ioctl", 1, LOW32, metadata_requests[i]);
+		else
+			refuse_when(f, EPERM, "ioctl", 1, LOW32, metadata_requests[i]);
+	if (policy->devices) {
+		allow(f, "ioctl"); /* which devices is Landlock's matter */
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(ordinary_requests); i++)
 		allow_when(f, "ioctl", 1, LOW32, ordinary_requests[i]);
+	refuse(f, ENOTTY, "ioctl"); /* as a file answers that does not know the request */
 }
 
 static void opening(struct profile *f, const struct process_host *host)
@@ -237,6 +254,20 @@ static void raw_sockets(struct profile *f)
 		}
 }
 
+/* A TCP socket that turns into another protocol's (SMC) is one to Landlock no more. */
+static void upper_layers(struct profile *f)
+{
+	struct seccomp_rule *r = rule(f, SECCOMP_ACT_ERRNO, "setsockopt");
+
+	if (r) {
+		r->has_errno = true;
+		r->errno_ret = EPERM;
+	}
+	when(f, r, 1, LOW32, IPPROTO_TCP);
+	when(f, r, 2, LOW32, TCP_ULP);
+	allow(f, "setsockopt");
+}
+
 static bool grants_any(const struct process_ports *ports)
 {
 	return ports->any || ports->n;
@@ -248,6 +279,7 @@ static void sockets(struct profile *f, const struct process_policy *policy)
 	bool others = policy->allow & (PROCESS_ALLOW_UDP | PROCESS_ALLOW_UNIX | PROCESS_ALLOW_NETLINK | PROCESS_ALLOW_RAW);
 
 	pairs(f);
+	upper_layers(f);
 	if (connects || binds)
 		allow_inet(f, SOCK_STREAM, IPPROTO_TCP);
 	if (policy->allow & PROCESS_ALLOW_UDP)
@@ -281,7 +313,7 @@ static int fill(struct profile *f, const struct process_policy *policy, const st
 		if (policy->allow & on_request[i].allow)
 			allow(f, on_request[i].names);
 	processes(f, host);
-	requests(f, policy, host);
+	requests(f, policy);
 	opening(f, host);
 	sockets(f, policy);
 	return f->failed ? -ENOMEM : 0;

@@ -60,12 +60,9 @@ static const char *abstract_kept(const struct process_policy *p, const struct pr
 
 static const char *ioctls_kept(const struct process_policy *p, const struct process_host *host, const char **why)
 {
-	if (host->landlock >= 5)
-		return "Landlock";
 	if (!p->devices)
 		return kept_by_seccomp(host, "only ordinary requests for files and terminals: seccomp", why);
-	*why = "with a device granted it needs Landlock ABI 5 (Linux 6.10)";
-	return NULL;
+	return kept_by_landlock(host, 5, "Landlock", "with a device granted it needs Landlock ABI 5 (Linux 6.10)", why);
 }
 
 static const char *processes_kept(const struct process_host *host, const char **why)

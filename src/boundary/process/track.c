@@ -14,6 +14,7 @@
 #include "host/process_info.h"
 
 #define SESSIONS_KEY "sessions"
+#define SESSIONS_MAX 32 /* beyond it those that ended are looked for */
 #define ROUNDS_MAX 200
 #define KILL_SECONDS 10
 
@@ -33,24 +34,57 @@ static void sessions_free(struct sessions *s)
 	free(s->v);
 }
 
+/* Whether a process has one of the sessions listed; ENTRY: [leader, start time]. */
+static bool in_use(struct json_object *entry)
+{
+	pid_t leader = (pid_t)json_object_get_int64(json_object_array_get_idx(entry, 0));
+	_cleanup_closedir_ DIR *d = opendir("/proc");
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		uint32_t pid;
+
+		if (parse_u32(e->d_name, &pid) == 0 && getsid((pid_t)pid) == leader)
+			return true;
+	}
+	return !d;
+}
+
+/* A box that programs are put into for weeks must not gather the names of all that ended. */
+static struct json_object *without_ended(struct json_object *list)
+{
+	struct json_object *kept = json_object_new_array();
+
+	for (size_t i = 0; kept && i < json_object_array_length(list); i++) {
+		struct json_object *entry = json_object_array_get_idx(list, i);
+
+		if (in_use(entry))
+			json_object_array_add(kept, json_object_get(entry));
+	}
+	return kept;
+}
+
 int track_add_session(struct box *box, pid_t pid, struct error *err)
 {
-	struct json_object *list, *entry = json_object_new_array();
+	struct json_object *list = NULL, *entry, *kept;
 	struct process_info info;
 
-	if (!entry)
-		return error_oom(err);
-	if (process_info_read(pid, &info) < 0) { /* ended already */
-		json_object_put(entry);
+	if (process_info_read(pid, &info) < 0) /* ended already */
 		return 0;
+	if (!json_object_object_get_ex(box->data, SESSIONS_KEY, &list) || !json_object_is_type(list, json_type_array))
+		list = NULL;
+	if (!list || json_object_array_length(list) >= SESSIONS_MAX) {
+		kept = list ? without_ended(list) : json_object_new_array();
+		if (!kept || json_object_object_add(box->data, SESSIONS_KEY, kept) < 0)
+			return error_oom(err);
+		list = kept;
 	}
-	if (!json_object_object_get_ex(box->data, SESSIONS_KEY, &list)) {
-		list = json_object_new_array();
-		json_object_object_add(box->data, SESSIONS_KEY, list);
+	entry = json_object_new_array();
+	if (!entry || json_object_array_add(entry, json_object_new_int64(pid)) < 0 ||
+	    json_object_array_add(entry, json_object_new_uint64(info.start_time)) < 0 || json_object_array_add(list, entry) < 0) {
+		json_object_put(entry);
+		return error_oom(err);
 	}
-	json_object_array_add(entry, json_object_new_int64(pid));
-	json_object_array_add(entry, json_object_new_uint64(info.start_time));
-	json_object_array_add(list, entry);
 	return 0;
 }
 
