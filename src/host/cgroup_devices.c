@@ -156,6 +156,8 @@ static void add_exception(struct device_list *list, const struct device_rule *d)
 
 static int list_apply(struct device_list *list, struct device_rule d, struct error *err)
 {
+	if (!d.read && !d.write && !d.mknod)
+		return 0;
 	if (is_everything(&d)) {
 		list->default_allow = d.allow;
 		list->exceptions.n = 0;

@@ -135,10 +135,11 @@ static const char *mend_of(const char *file, int r)
 {
 	switch (-r) {
 	case ENOENT:
+	case EOPNOTSUPP:
 		for (size_t i = 0; i < ARRAY_SIZE(missing_file); i++)
 			if (strncmp(file, missing_file[i].prefix, strlen(missing_file[i].prefix)) == 0)
 				return missing_file[i].mend;
-		return "this kernel has no such file";
+		return r == -ENOENT ? "this kernel has no such file" : "this kernel no longer enforces it";
 	case EACCES:
 	case EPERM:
 		return "the control group is not delegated to this user, or a parent group forbids it";

@@ -242,7 +242,7 @@ int cgroup_node_enable(struct cgroup_node *node, unsigned required, unsigned wan
 {
 	_cleanup_free_ char *dir = strdup(node->dir);
 	char failed[PATH_MAX] = "";
-	unsigned missing, available;
+	unsigned missing, here, below;
 	int first = 0;
 
 	if (!dir)
@@ -253,24 +253,26 @@ int cgroup_node_enable(struct cgroup_node *node, unsigned required, unsigned wan
 	if (!missing)
 		return 0;
 	dir[node->root_len] = 0;
-	available = read_controllers(dir);
-	missing &= available | required;
-	if (!missing)
-		return 0;
-	for (size_t at = node->root_len; node->dir[at];) {
-		unsigned here = available & missing;
+	here = read_controllers(dir);
+	/* From the root down: a group can give its children what it has itself. */
+	for (size_t at = node->root_len; node->dir[at] && here & missing;) {
+		size_t next = at + 1 + strcspn(node->dir + at + 1, "/");
 
-		if (here)
-			enable_in(dir, here, &first, failed, sizeof(failed));
 		dir[at] = '/';
-		at += 1 + strcspn(node->dir + at + 1, "/");
-		dir[at] = 0;
-		available = read_controllers(dir);
+		dir[next] = 0;
+		below = read_controllers(dir);
+		if (here & missing & ~below) {
+			dir[at] = 0;
+			enable_in(dir, here & missing & ~below, &first, failed, sizeof(failed));
+			dir[at] = '/';
+			below = read_controllers(dir);
+		}
+		here = below;
+		at = next;
 	}
-	dir[strlen(node->dir)] = 0;
-	node->controllers = available;
+	node->controllers = read_controllers(node->dir);
 	for (int c = 0; c < CGROUP_CONTROLLERS; c++)
-		if (required & ~available & CGROUP_BIT(c))
+		if (required & ~node->controllers & CGROUP_BIT(c))
 			return enable_failed(node, c, first, failed, err);
 	return 0;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bitlist.h"
 #include "base/json.h"
 #include "base/parse.h"
 #include "base/strbuf.h"
@@ -12,6 +13,8 @@
 
 #define ANNOTATION_PREFIX "org.systemd.property."
 #define USEC_PER_SEC 1000000
+#define CPUS_MAX 8192
+#define LONG_BITS (8 * sizeof(long))
 #define QUOTA_GRANULE 10000 /* systemd keeps CPUQuotaPerSecUSec in whole per cents */
 
 int cgroup_systemd_property(struct json_object *properties, const char *name, const char *type,
@@ -52,39 +55,21 @@ static int add_limit(struct json_object *properties, const char *name, int64_t v
 static int add_cpu_mask(struct json_object *properties, const char *name, const char *list, struct error *err)
 {
 	_cleanup_json_ struct json_object *bytes = json_object_new_array();
-	unsigned char mask[1024] = {0};
+	unsigned long bits[CPUS_MAX / LONG_BITS];
 	size_t len = 0;
+	int r = bitlist_parse(list, bits, CPUS_MAX, err);
 
-	for (const char *p = list; *p;) {
-		unsigned long first, last;
-		char *end;
-
-		if (!isdigit((unsigned char)*p))
-			goto invalid;
-		first = last = strtoul(p, &end, 10);
-		if (*end == '-') {
-			if (!isdigit((unsigned char)end[1]))
-				goto invalid;
-			last = strtoul(end + 1, &end, 10);
-		}
-		if (last < first || last >= sizeof(mask) * 8)
-			goto invalid;
-		for (unsigned long i = first; i <= last; i++)
-			mask[i / 8] |= (unsigned char)(1u << i % 8);
-		len = MAX(len, last / 8 + 1);
-		p = end;
-		if (*p == ',')
-			p++;
-		else if (*p)
-			goto invalid;
-	}
-	if (!bytes)
+	if (r < 0)
+		return error_prefix(err, "linux.resources.cpu");
+	for (size_t i = 0; i < CPUS_MAX; i++)
+		if (bits[i / LONG_BITS] >> i % LONG_BITS & 1)
+			len = i / 8 + 1;
+	for (size_t i = 0; bytes && i < len; i++)
+		json_object_array_add(bytes,
+				      json_object_new_int((int)(bits[i / sizeof(long)] >> i % sizeof(long) * 8 & 255)));
+	if (!bytes || json_object_array_length(bytes) != len)
 		return error_oom(err);
-	for (size_t i = 0; i < len; i++)
-		json_object_array_add(bytes, json_object_new_int(mask[i]));
 	return cgroup_systemd_property(properties, name, "ay", json_object_get(bytes), err);
-invalid:
-	return error_set(err, EINVAL, "linux.resources.cpu: '%s' is not a list such as '0-3,7'", list);
 }
 
 static int add_quota(struct json_object *properties, const struct cgroup_resources *r, bool v2, struct error *err)

@@ -80,6 +80,21 @@ static int check_usage(const struct cgroup_apply *a, struct error *err)
 			 a->r->memory.limit.v, usage);
 }
 
+/* Since Linux 5.16 the file is there for old programs' sake only: what is written to it has no effect. */
+static int set_kernel_limit(const struct cgroup_apply *a, struct error *err)
+{
+	const char *file = "memory.kmem.limit_in_bytes";
+	uint64_t limit = (uint64_t)a->r->memory.kernel.v, now;
+	int r = cgroup_set_u64(a->node, MEMORY "kernel", file, limit, err);
+
+	if (r == 0 && cgroup_file_read_u64(a->node, file, &now) == 0 && now > limit)
+		r = error_set(err, ENOTSUP,
+			      MEMORY "kernel cannot be enforced: this kernel ignores %s (memory.limit counts kernel "
+				     "memory too: leave memory.kernel out)",
+			      file);
+	return r;
+}
+
 int cgroup_v1_memory(const struct cgroup_apply *a, struct error *err)
 {
 	const struct cgroup_resources *res = a->r;
@@ -88,8 +103,7 @@ int cgroup_v1_memory(const struct cgroup_apply *a, struct error *err)
 	if (r == 0)
 		r = set_memory_and_swap(a, err);
 	if (r == 0 && res->memory.kernel.set && res->memory.kernel.v > 0)
-		r = cgroup_set_u64(a->node, MEMORY "kernel", "memory.kmem.limit_in_bytes",
-				   (uint64_t)res->memory.kernel.v, err);
+		r = set_kernel_limit(a, err);
 	if (r == 0 && res->memory.kernel_tcp.set && res->memory.kernel_tcp.v &&
 	    (res->memory.kernel_tcp.v > 0 || !a->create))
 		r = cgroup_set_limit(a->node, MEMORY "kernelTCP", "memory.kmem.tcp.limit_in_bytes",

@@ -246,6 +246,24 @@ static void test_v1_limits(void **state)
 	destroy(cg);
 }
 
+/* Enforced or refused, never ignored. */
+static void test_v1_kernel_memory(void **state)
+{
+	struct cgroup_resources r = {.memory.kernel = {true, 1 << 20}};
+	struct cgroup_request request = {.id = id, .resources = &r};
+	struct error err = ERROR_INIT;
+	struct cgroup *cg = NULL;
+
+	need_v1();
+	if (cgroup_create(&request, &cg, &err) < 0) {
+		assert_true(err.code == ENOTSUP || err.code == ENOENT || err.code == EOPNOTSUPP);
+		assert_non_null(strstr(err.message, "memory.kernel"));
+		return;
+	}
+	assert_file(cg, "memory", "memory.kmem.limit_in_bytes", "1048576");
+	destroy(cg);
+}
+
 static void test_refused_leaves_nothing(void **state)
 {
 	struct cgroup_resources r = {.pids.limit = {true, 5}, .cpu.cpus = (char *)"4095"};
@@ -422,21 +440,27 @@ static int open_kmsg(void)
 	return try_open("kmsg");
 }
 
-static void test_devices(void **state)
+static void make_device_nodes(void)
 {
-	struct device_rule rules[] = {{false, 'a', -1, -1, true, true, true}, {true, 'c', 1, 11, true, true, false}};
-	struct cgroup_resources r = {.devices = {rules, 1}};
-	struct error err = ERROR_INIT;
-	struct cgroup *cg;
 	char path[128];
 
-	need_groups();
 	strcpy(nodes, "/tmp/ringwall-dev.XXXXXX");
 	assert_non_null(mkdtemp(nodes));
 	snprintf(path, sizeof(path), "%s/null", nodes);
 	assert_int_equal(mknod(path, S_IFCHR | 0666, makedev(1, 3)), 0);
 	snprintf(path, sizeof(path), "%s/kmsg", nodes);
 	assert_int_equal(mknod(path, S_IFCHR | 0666, makedev(1, 11)), 0);
+}
+
+static void test_devices(void **state)
+{
+	struct device_rule rules[] = {{false, 'a', -1, -1, true, true, true}, {true, 'c', 1, 11, true, true, false}};
+	struct cgroup_resources r = {.devices = {rules, 1}};
+	struct error err = ERROR_INIT;
+	struct cgroup *cg;
+
+	need_groups();
+	make_device_nodes();
 
 	cg = make(&r);
 	assert_int_equal(WEXITSTATUS(wait_for(enter(cg, open_null))), 0);
@@ -871,6 +895,12 @@ static void test_systemd(void **state)
 		fail_msg("%s", err.message);
 	assert_property(unit, "TasksMax", "88");
 	assert_int_equal(system(root ? "systemctl daemon-reload" : "systemctl --user daemon-reload"), 0);
+	if (root) { /* a reload leaves the device filter in force */
+		make_device_nodes();
+		assert_int_equal(WEXITSTATUS(wait_for(enter(again, open_null))), 0);
+		assert_int_equal(WEXITSTATUS(wait_for(enter(again, open_kmsg))), EPERM);
+		remove_tree_at(AT_FDCWD, nodes, NULL);
+	}
 	if (v2) {
 		assert_file(again, NULL, "memory.max", "134217728");
 		assert_file(again, NULL, "pids.max", "88");
@@ -930,6 +960,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_v1_limits),
+	    cmocka_unit_test(test_v1_kernel_memory),
 	    cmocka_unit_test(test_refused_leaves_nothing),
 	    cmocka_unit_test(test_nested_path_and_parents),
 	    cmocka_unit_test(test_enter_list_kill),

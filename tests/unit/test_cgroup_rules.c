@@ -443,7 +443,7 @@ static void test_systemd_limits(void **state)
 	r.cpu.cpus = (char *)"3-1";
 	assert_int_equal(cgroup_systemd_limits(&r, true, bad, &err), -EINVAL);
 	r.cpu.cpus = (char *)"0-99999999";
-	assert_int_equal(cgroup_systemd_limits(&r, true, bad, &err), -EINVAL);
+	assert_int_equal(cgroup_systemd_limits(&r, true, bad, &err), -ERANGE);
 	r.cpu.cpus = (char *)"0-";
 	assert_int_equal(cgroup_systemd_limits(&r, true, bad, &err), -EINVAL);
 }
