@@ -177,7 +177,7 @@ int box_clean(const struct cli *cli, const struct image_box *box, bool remove, s
 	r = image_box_flag(box, "unpacked") ? 0 : stage_enter_user_namespace(err);
 	if (r < 0)
 		return r;
-	r = box_load(cli->root, box->id, true, &state, err);
+	r = image_box_state(cli, box, true, &state, err);
 	if (r == 0)
 		r = boundary_delete(state, true, err);
 	if (r < 0 && r != -ENOENT)

@@ -73,6 +73,8 @@ int image_box_new(const struct cli *cli, const char *id, struct image_box *ret, 
 	umask(mask);
 	if (r == 0)
 		r = open_box(cli, id, &box, err);
+	if (r < 0 && r != -EEXIST && box.path)
+		(void)image_box_remove(&box, NULL);
 	if (r < 0)
 		return r;
 	box.record = json_object_new_object();
@@ -110,6 +112,21 @@ int image_box_save(const struct image_box *box, struct error *err)
 									       JSON_C_TO_STRING_NOSLASHESCAPE);
 
 	return text ? file_replace_at(box->dir_fd, IMAGE_BOX_RECORD, text, strlen(text), 0600, err) : error_oom(err);
+}
+
+int image_box_state(const struct cli *cli, const struct image_box *box, bool lock, struct box **ret, struct error *err)
+{
+	_cleanup_box_ struct box *state = NULL;
+	int r = box_load(cli->root, box->id, lock, &state, err);
+
+	if (r < 0)
+		return r;
+	/* A record that was cut off before its first save names no bundle yet, and may be ours. */
+	if (state->bundle && strcmp(state->bundle, box->path) != 0)
+		return error_set(err, ENOENT, "box '%s' does not exist at its wall; one made from the bundle '%s' has its name",
+				 box->id, state->bundle);
+	*ret = take_ptr(state);
+	return 0;
 }
 
 int image_box_remove(const struct image_box *box, struct error *err)
@@ -215,7 +232,7 @@ int image_box_describe(const struct cli *cli, const struct image_box *box, struc
 {
 	_cleanup_box_ struct box *state = NULL;
 	const char *image = image_box_string(box, "image");
-	int r = box_load(cli->root, box->id, false, &state, err);
+	int r = image_box_state(cli, box, false, &state, err);
 
 	if (r == -ENOENT)
 		r = describe_idle(box, ret, err);

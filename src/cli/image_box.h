@@ -40,6 +40,9 @@ int image_box_load(const struct cli *cli, const char *id, struct image_box *ret,
 
 int image_box_save(const struct image_box *box, struct error *err);
 
+/* The state of the box at its wall, as box_load(); -ENOENT also when a box of that name was made from another bundle. */
+int image_box_state(const struct cli *cli, const struct image_box *box, bool lock, struct box **ret, struct error *err);
+
 /* Removes the folder; the workload must be gone. */
 int image_box_remove(const struct image_box *box, struct error *err);
 

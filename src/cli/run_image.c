@@ -449,6 +449,16 @@ static int write_cidfile(const char *path, const char *id, struct error *err)
 	return fd_write_all(fd, id, strlen(id)) < 0 ? error_set(err, EIO, "cannot write '%s'", path) : 0;
 }
 
+/* A box made from a bundle may have the name. */
+static int check_name(const struct cli *cli, const char *id, struct error *err)
+{
+	_cleanup_free_ char *path = NULL;
+
+	if (asprintf(&path, "%s/%s", cli->root, id) < 0)
+		return error_oom(err);
+	return access(path, F_OK) < 0 ? 0 : error_set(err, EEXIST, "the name '%s' is in use; remove that box with: ringwall rm %s", id, id);
+}
+
 int run_image(struct cli *cli, const struct run_options *o, const char *name, char **command, struct error *err)
 {
 	_cleanup_image_store_ struct image_store *store = NULL;
@@ -460,6 +470,8 @@ int run_image(struct cli *cli, const struct run_options *o, const char *name, ch
 	r = make_name(o, id, sizeof(id), err);
 	if (r == 0)
 		r = image_store_open_with_base(cli->store, &store, err); /* makes the folder that the box's is in */
+	if (r == 0)
+		r = check_name(cli, id, err);
 	if (r == 0)
 		r = image_box_new(cli, id, &box, err);
 	if (r < 0)

@@ -31,10 +31,10 @@ static bool wait_for_end(const struct image_box *box, uint64_t timeout_ms)
 	return true;
 }
 
-static int signal_box(const struct cli *cli, const char *id, int signal, struct error *err)
+static int signal_box(const struct cli *cli, const struct image_box *box, int signal, struct error *err)
 {
 	_cleanup_box_ struct box *state = NULL;
-	int r = box_load(cli->root, id, false, &state, err);
+	int r = image_box_state(cli, box, false, &state, err);
 
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
@@ -44,22 +44,53 @@ static int signal_box(const struct cli *cli, const char *id, int signal, struct 
 	return r == -ESRCH ? 0 : r;
 }
 
+/* Sends SIGNAL, and KILL after TIMEOUT_MS, to a workload that nobody but us waits for. */
+static int stop_process(struct box *state, int signal, uint64_t timeout_ms, struct error *err)
+{
+	_cleanup_close_ int pidfd = box_pidfd(state, err);
+	struct pollfd end = { .fd = pidfd, .events = POLLIN };
+	int r;
+
+	if (pidfd < 0)
+		return pidfd == -ESRCH ? 0 : pidfd;
+	if (boundary_status(state) == BOX_PAUSED)
+		(void)boundary_resume(state, NULL);
+	r = boundary_signal(state, signal, false, err);
+	if (r == 0 && poll(&end, 1, (int)timeout_ms) == 0)
+		r = boundary_signal(state, SIGKILL, false, err);
+	if (r == 0 && poll(&end, 1, KILL_PATIENCE_MS) == 0)
+		return error_set(err, ETIMEDOUT, "box '%s' did not end within %d s of being killed", state->id, KILL_PATIENCE_MS / 1000);
+	return r == -ESRCH ? 0 : r;
+}
+
+/* What looked after the box was killed; the workload may have lived on. */
+static int stop_orphan(const struct cli *cli, const struct image_box *box, int signal, uint64_t timeout_ms, struct error *err)
+{
+	_cleanup_box_ struct box *state = NULL;
+	int r = image_box_state(cli, box, false, &state, err);
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	r = stop_process(state, signal, timeout_ms, err);
+	return r < 0 ? r : box_clean(cli, box, false, err);
+}
+
 int stop_image_box(const struct cli *cli, const struct image_box *box, int signal, uint64_t timeout_ms, struct error *err)
 {
 	_cleanup_close_ int marker = -1;
 	int r;
 
 	if (!is_alive(box))
-		return 0;
+		return stop_orphan(cli, box, signal, timeout_ms, err);
 	marker = openat(box->dir_fd, MONITOR_STOPPED, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (marker < 0)
 		return error_sys(err, errno, "cannot mark box '%s' as stopped", box->id);
-	r = signal_box(cli, box->id, signal, err);
+	r = signal_box(cli, box, signal, err);
 	if (r < 0)
 		return r;
 	if (wait_for_end(box, timeout_ms))
 		return 0;
-	r = signal_box(cli, box->id, SIGKILL, err);
+	r = signal_box(cli, box, SIGKILL, err);
 	if (r < 0)
 		return r;
 	if (!wait_for_end(box, KILL_PATIENCE_MS))
@@ -67,17 +98,30 @@ int stop_image_box(const struct cli *cli, const struct image_box *box, int signa
 	return 0;
 }
 
+static bool is_running(const struct cli *cli, const struct image_box *box)
+{
+	_cleanup_box_ struct box *state = NULL;
+
+	return is_alive(box) || (image_box_state(cli, box, false, &state, NULL) == 0 && boundary_status(state) != BOX_STOPPED);
+}
+
 int remove_image_box(const struct cli *cli, const char *id, bool force, struct error *err)
 {
 	_cleanup_image_box_ struct image_box box = IMAGE_BOX_INIT;
+	_cleanup_close_ int life = -1;
 	int r = image_box_load(cli, id, &box, err);
 
 	if (r < 0)
 		return r;
-	if (is_alive(&box) && !force)
+	if (!force && is_running(cli, &box))
 		return error_set(err, EBUSY, "box '%s' is running; stop it first (ringwall stop %s) or use --force", id, id);
 	r = stop_image_box(cli, &box, SIGKILL, 0, err);
-	return r < 0 ? r : box_clean(cli, &box, true, err);
+	if (r < 0)
+		return r;
+	life = life_take(box.dir_fd, err); /* so that nobody starts it meanwhile */
+	if (life == -ENOENT)
+		return 0;
+	return life < 0 ? life : box_clean(cli, &box, true, err);
 }
 
 static struct {
@@ -92,28 +136,12 @@ static const struct option options[] = {
 	{ 0 },
 };
 
-/* A box made from a bundle: nobody but us waits for its end. */
-static int stop_bundle_box(const struct cli *cli, const char *id, int signal, int timeout_ms, struct error *err)
+static int stop_bundle_box(const struct cli *cli, const char *id, int signal, uint64_t timeout_ms, struct error *err)
 {
-	_cleanup_box_ struct box *box = NULL;
-	_cleanup_close_ int pidfd = -1;
-	struct pollfd end = { .events = POLLIN };
-	int r = box_load(cli->root, id, false, &box, err);
+	_cleanup_box_ struct box *state = NULL;
+	int r = box_load(cli->root, id, false, &state, err);
 
-	if (r < 0)
-		return r;
-	pidfd = box_pidfd(box, err);
-	if (pidfd == -ESRCH)
-		return 0;
-	if (pidfd < 0)
-		return pidfd;
-	end.fd = pidfd;
-	r = boundary_signal(box, signal, false, err);
-	if (r == 0 && poll(&end, 1, timeout_ms) == 0)
-		r = boundary_signal(box, SIGKILL, false, err);
-	if (r == 0 && poll(&end, 1, KILL_PATIENCE_MS) == 0)
-		return error_set(err, ETIMEDOUT, "box '%s' did not end", id);
-	return r == -ESRCH ? 0 : r;
+	return r < 0 ? r : stop_process(state, signal, timeout_ms, err);
 }
 
 static int stop_one(const struct cli *cli, const char *id, struct error *err)
@@ -135,7 +163,7 @@ static int stop_one(const struct cli *cli, const char *id, struct error *err)
 	if (cli_parse_signal(name ? name : "TERM", &signal, err) < 0)
 		return -EINVAL;
 	return box.id ? stop_image_box(cli, &box, signal, (uint64_t)seconds * 1000, err)
-		      : stop_bundle_box(cli, id, signal, (int)seconds * 1000, err);
+		      : stop_bundle_box(cli, id, signal, (uint64_t)seconds * 1000, err);
 }
 
 static int run_stop(struct cli *cli, char **operands, struct error *err)

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/fdio.h"
@@ -19,12 +20,15 @@ int64_t life_now(void)
 int life_take(int dir_fd, struct error *err)
 {
 	_cleanup_close_ int fd = openat(dir_fd, MONITOR_LIFE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	struct stat st;
 
 	if (fd < 0)
 		return error_sys(err, errno, "cannot open the box's file '%s'", MONITOR_LIFE);
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return errno == EWOULDBLOCK ? error_set(err, EBUSY, "the box is running already")
 					    : error_sys(err, errno, "cannot lock the box's file '%s'", MONITOR_LIFE);
+	if (fstat(fd, &st) < 0 || st.st_nlink == 0)
+		return error_set(err, ENOENT, "the box was removed meanwhile");
 	return take_fd(&fd);
 }
 

@@ -15,7 +15,8 @@ struct life_record {
 /* Nanoseconds since 1970. */
 int64_t life_now(void);
 
-/* Opens the file in DIR_FD and takes its lock: the descriptor, -EBUSY when somebody else looks after the box. */
+/* Opens the file in DIR_FD and takes its lock: the descriptor, -EBUSY when somebody else looks after (or removes) the box,
+ * -ENOENT when it was just removed. */
 int life_take(int dir_fd, struct error *err);
 
 /* Writes how the workload ended; FD is from life_take(). */

@@ -293,8 +293,41 @@ def test_killed_monitor_leaves_a_box_that_can_be_deleted(boxes):
     pid = monitors(boxes.store)[0]
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not monitors(boxes.store), 5)
+    assert inspect(boxes, name)["status"] == "running"
+    assert "--force" in boxes("delete", name, status=125).err
+    boxes("stop", "-t", "0", name)
+    assert inspect(boxes, name)["status"] == "stopped"
+    boxes("start", name)
     boxes("delete", "-f", name)
     assert name not in boxes.list()
+
+
+def test_start_and_delete_at_once(boxes):
+    """Whoever comes first: afterwards the box runs, or nothing of it is there."""
+    for i in range(6):
+        name = boxes.detached(f"race{i}", "sleep", "100")
+        boxes("stop", "-t", "0", name)
+        start = subprocess.Popen(boxes.command("start", name), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        boxes("delete", "-f", name, status=None)
+        start.wait(30)
+        boxes("delete", "-f", name)
+    assert boxes.list() == []
+
+
+def test_a_bundles_box_of_the_same_name_is_left_alone(boxes, tmp_path):
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    name = boxes.name("same")
+    boxes("spec", "-b", bundle)
+    config = json.loads((bundle / "config.json").read_text())
+    config["process"].update(terminal=False, args=["/busybox", "sleep", "100"])
+    (bundle / "rootfs").mkdir()
+    subprocess.run(["cp", "/bin/busybox", bundle / "rootfs"], check=True)
+    (bundle / "config.json").write_text(json.dumps(config))
+    boxes("create", "-b", bundle, name)
+    assert "in use" in boxes("run", "-d", "--name", name, "--network=none", "base", "true", status=125).err
+    assert json.loads(boxes("state", name).out)["status"] == "created"
+    boxes("delete", "-f", name)
 
 
 def test_killed_run_leaves_a_box_that_can_be_deleted(boxes):
