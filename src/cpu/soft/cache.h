@@ -27,5 +27,5 @@ void cache_global_flush(struct vcpu *v);
 /* CPL changed outside translated code: its return stack holds what the other privilege level pushed. */
 void cache_privilege_changed(struct vcpu *v);
 
-/* Runs translated code from rip on until an event, or interprets where it must. */
-int cache_run(struct vcpu *v);
+/* Before the first run of V: its return stack needs the cache's code. */
+void cache_attach(struct vcpu *v);

@@ -147,6 +147,7 @@ struct itlb_entry {
 	uint64_t va;   /* page address | privilege in bit 0; ~0: empty */
 	uint64_t pa;
 	uint8_t *host;
+	bool global;
 };
 #define ITLB_ENTRIES 256
 
@@ -199,7 +200,7 @@ struct vcpu {
 	atomic_bool kicked, stopped, memory_changed;
 	bool nmi_pending, nmi_masked, halted, fpu_live, injected;
 	uint8_t inject_vector;
-	uint64_t ready_pf;
+	uint64_t map_epoch;      /* bumped when a virtual address may mean something else */
 	char error[256];
 	struct cpu_stats stats;
 	uint8_t *return_stack;

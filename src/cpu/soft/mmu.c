@@ -471,10 +471,16 @@ int fetch_probe(struct vcpu *v, uint64_t va, uint64_t *ret_pa, uint8_t **ret_hos
 		e->va = tag;
 		e->pa = m.pa & PAGE_MASK;
 		e->host = ram_at(v->vm, e->pa);
+		e->global = m.global;
 	}
 	*ret_pa = e->pa | (va & ~PAGE_MASK);
 	*ret_host = e->host ? e->host + (va & ~PAGE_MASK) : NULL;
 	return 0;
+}
+
+bool fetch_is_global(struct vcpu *v, uint64_t va)
+{
+	return v->itlb[(va >> PAGE_SHIFT) % ITLB_ENTRIES].global;
 }
 
 uint8_t *fetch_page(struct vcpu *v, uint64_t va, uint64_t *ret_pa)
@@ -494,12 +500,13 @@ static void flush_itlb(struct vcpu *v)
 		v->itlb[i].va = ~0ull;
 }
 
-static void clear_targets(struct view *w)
+void mmu_clear_targets(struct view *w)
 {
 	void *p = w->targets;
 	size_t n = TARGETS * sizeof(struct target) / 8;
 
 	__asm__ volatile("rep stosq" : "+D"(p), "+c"(n) : "a"(0) : "memory");
+	w->targets_used = false;
 }
 
 static void flush_view(struct view *w, bool global_too)
@@ -518,7 +525,7 @@ static void flush_view(struct view *w, bool global_too)
 		w->write[idx] = 0;
 	}
 	if (w->targets_used)
-		clear_targets(w);
+		mmu_clear_targets(w);
 	w->log_len = kept;
 }
 

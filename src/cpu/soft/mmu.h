@@ -47,11 +47,15 @@ uint8_t *fetch_page(struct vcpu *v, uint64_t va, uint64_t *ret_pa);
 /* The same without raising: -EFAULT when it would. */
 int fetch_probe(struct vcpu *v, uint64_t va, uint64_t *ret_pa, uint8_t **ret_host);
 
+/* Whether the page of VA, which was just fetched from, is mapped globally. */
+bool fetch_is_global(struct vcpu *v, uint64_t va);
+
 /* Chooses the view after anything it depends on has changed: CPL, RFLAGS.AC, CR0, CR3, CR4, EFER. */
 void mmu_update_view(struct vcpu *v);
 void mmu_flush_page(struct vcpu *v, uint64_t va, bool all_contexts);
 void mmu_flush_context(struct vcpu *v, struct context *c, bool global_too);
 void mmu_flush_all(struct vcpu *v);
+void mmu_clear_targets(struct view *w);
 /* MOV to CR3: changes the context. */
 void mmu_set_cr3(struct vcpu *v, uint64_t value);
 /* The page now holds translated code: no table may let it be written directly. */

@@ -95,11 +95,11 @@ static bool uses(const struct hmem *m, unsigned reg)
 	return m->base == reg || m->index == reg;
 }
 
-void native_emit(struct emit *e, const struct insn *in, const struct hmem *mem)
+unsigned native_emit(struct emit *e, const struct insn *in, const struct hmem *mem)
 {
 	if (!(in->attr & A_M)) {
 		emit_short(e, in);
-		return;
+		return 0;
 	}
 	bool is_mem = in->mod != 3, high = in->attr & A_HI;
 	bool reg_gpr = in->attr & (A_RR | A_RW), rm_gpr = !is_mem && !(in->attr & A_EX);
@@ -166,6 +166,7 @@ void native_emit(struct emit *e, const struct insn *in, const struct hmem *mem)
 		emit_core_store(e, rm.host, core_gpr(rm.guest));
 	if (swap)
 		swap_high_byte(e, swapped);
+	return swap ? swapped + 1 : 0;
 }
 
 void emit_load_flags(struct emit *e)

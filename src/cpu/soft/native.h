@@ -9,8 +9,9 @@
 /*
  * Emits IN, of class OP_NATIVE or OP_MOV. Its memory operand, if any, is MEM, which may use r14 and r15 (host) and,
  * unless IN names a high byte register, guest registers other than those in the core. Clobbers r14 and r15.
+ * Returns 1 + N when the two low bytes of register N are exchanged while the instruction itself runs, else 0.
  */
-void native_emit(struct emit *e, const struct insn *in, const struct hmem *mem);
+unsigned native_emit(struct emit *e, const struct insn *in, const struct hmem *mem);
 
 /* AX as LAHF; SETO %al leave it, back into the arithmetic flags; RAX is saved in the core meanwhile. */
 void emit_load_flags(struct emit *e);

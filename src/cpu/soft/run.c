@@ -7,6 +7,7 @@
 
 #include "cpu/cpu.h"
 #include "cpu/soft/cache.h"
+#include "cpu/soft/dispatch.h"
 #include "cpu/soft/event.h"
 #include "cpu/soft/fault.h"
 #include "cpu/soft/interp.h"
@@ -61,8 +62,8 @@ static int make_vcpu(struct soft_vm *vm, unsigned index, struct vcpu *v, struct 
 	if (!v->decoded || v->return_stack == MAP_FAILED)
 		return error_oom(err);
 	mprotect(v->return_stack, PAGE_SIZE, PROT_NONE);
-	v->core->rs_base = (uint64_t)v->return_stack + PAGE_SIZE + RETURN_STACK_BYTES - 64;
-	v->core->rs_rsp = v->core->rs_base;
+	v->core->rs_base = (uint64_t)v->return_stack + PAGE_SIZE + RETURN_STACK_BYTES - 64; /* room for the entry that is always there */
+	cache_attach(v);
 	v->misc_enable = 1;
 	v->mtrr_def = 0xc06;
 	reset_state(&s);
@@ -222,7 +223,7 @@ static enum cpu_exit run_loop(struct vcpu *v)
 				return CPU_EXIT_IRQ_WINDOW;
 			if (v->halted)
 				return CPU_EXIT_HALTED;
-			r = interpret_some(v);
+			r = v->vm->translate ? dispatch_run(v) : interpret_some(v);
 		}
 		switch (r) {
 		case STEP_OK: break;
