@@ -2,6 +2,9 @@
 
 #include <string.h>
 
+#define CATCH_UP_NS 200000u
+#define CATCH_UP_MAX 1000u
+
 static uint64_t ns_to_ticks(uint64_t ns)
 {
 	return (unsigned __int128)ns * PIT_HZ / 1000000000u;
@@ -80,7 +83,10 @@ uint64_t pit8254_deadline(const struct pit8254 *p)
 {
 	const struct pit8254_channel *c = &p->ch[0];
 
-	return c->loaded && c->armed ? next_fire(c) : NEVER;
+	if (!c->loaded || !c->armed)
+		return NEVER;
+	uint64_t next = next_fire(c), earliest = c->last_fire + CATCH_UP_NS;
+	return next > earliest || !c->fired ? next : earliest;
 }
 
 void pit8254_tick(struct pit8254 *p)
@@ -88,14 +94,17 @@ void pit8254_tick(struct pit8254 *p)
 	struct pit8254_channel *c = &p->ch[0];
 	uint64_t now = p->now(p->data);
 
-	if (!c->loaded || !c->armed || now < next_fire(c))
+	if (now < pit8254_deadline(p))
 		return;
 	if (!periodic(c)) {
 		c->armed = false;
 		irq_set(&p->irq, true);
 		return;
 	}
-	c->fired = elapsed(p, c) / c->reload; /* periods missed are not made up for */
+	/* periods that the host slept through are made up for, at a pace that lets the guest take each */
+	uint64_t due = elapsed(p, c) / c->reload;
+	c->fired = due - c->fired > CATCH_UP_MAX ? due : c->fired + 1;
+	c->last_fire = now;
 	irq_set(&p->irq, false);
 	irq_set(&p->irq, true);
 	irq_set(&p->irq, false);

@@ -13,6 +13,7 @@ struct pit8254_channel {
 	uint8_t status;
 	uint64_t start;    /* ns at which counting began */
 	uint64_t fired;    /* periods that have raised the line */
+	uint64_t last_fire; /* ns */
 };
 
 struct pit8254 {

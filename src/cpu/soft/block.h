@@ -90,6 +90,8 @@ struct block *cache_translate(struct vcpu *v, uint64_t va, uint64_t pa, const ui
 uint8_t *block_entry(const struct code_cache *c, const struct block *b, bool flags_in_core);
 /* From now on R jumps to TO directly. */
 void cache_link(struct code_cache *c, struct exit_record *r, struct block *to);
+/* Or by way of the target cache, since what R's target means depends on the address space. */
+void cache_link_indirect(struct code_cache *c, struct exit_record *r);
 struct exit_record *cache_exit(struct code_cache *c, const struct core *k);
 /* The instruction whose host code RIP is in; NULL: it is none that may fault. */
 const struct fault_point *cache_fault_point(struct code_cache *c, uint64_t rip, struct block **ret);

@@ -261,6 +261,19 @@ void cache_link(struct code_cache *c, struct exit_record *r, struct block *to)
 	to->incoming = r;
 }
 
+void cache_link_indirect(struct code_cache *c, struct exit_record *r)
+{
+	if (r->linked || !r->linkable || !r->block->valid || c->e.p + THUNK_MAX > c->e.end)
+		return;
+	const uint8_t *code = exec_addr(&c->e);
+	if (r->flags == FLAGS_HW || r->flags == FLAGS_BOTH)
+		emit_save_flags(&c->e);
+	emit_mov_imm(&c->e, H_R14, r->target);
+	emit_jmp(&c->e, c->indirect);
+	aim(r->patch, c, code);
+	r->linked = true;
+}
+
 static void unlink_incoming(struct code_cache *c, struct block *b, bool cross_page_only)
 {
 	struct exit_record **at = &b->incoming;

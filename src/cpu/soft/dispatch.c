@@ -146,8 +146,14 @@ static enum step run_block(struct vcpu *v, struct block *b)
 				return interp_step(v);
 			v->stats.links++;
 			bool same_page = ((to->va ^ r->block->va) >> PAGE_SHIFT) == 0;
-			if (generation == cache_generation(c) && (same_page || to->global))
-				cache_link(c, r, to);
+			if (generation == cache_generation(c)) {
+				if (same_page || to->global) {
+					cache_link(c, r, to);
+				} else {
+					cache_link_indirect(c, r);
+					remember_target(v, to);
+				}
+			}
 			code = block_entry(c, to, false);
 			continue;
 		}

@@ -679,7 +679,7 @@ static void tr_swapgs(struct state *s)
 	emit_core_store(s->e, H_R14, CORE_OFF(kernel_gs_base));
 }
 
-static void tr_rdtsc(struct state *s)
+static void tr_rdtsc(struct state *s, bool aux)
 {
 	give_up_hw(s, s->live[s->i]);
 	en(s->e, 0x310f, 2);
@@ -689,6 +689,8 @@ static void tr_rdtsc(struct state *s)
 	emit_mov_reg(s->e, H_RDX, H_RAX);
 	en(s->e, 0x20eac148, 4); /* shr $32, %rdx */
 	en(s->e, 0xc089, 2);     /* mov %eax, %eax */
+	if (aux)
+		emit_core_load(s->e, H_RCX, CORE_OFF(tsc_aux));
 }
 
 /* STAC, CLAC: supervisor accesses to user pages have views of their own. */
@@ -718,6 +720,8 @@ static void tr_group7(struct state *s)
 
 	if (code == 070 && kernel)
 		tr_swapgs(s);
+	else if (code == 071 && !(s->b->mode & BLOCK_NO_TSC))
+		tr_rdtsc(s, true);
 	else if ((code == 012 || code == 013) && kernel)
 		tr_set_ac(s, code & 1);
 	else
@@ -798,7 +802,7 @@ static enum ends translate_one(struct state *s)
 	case OP_RDTSC:
 		if (s->b->mode & BLOCK_NO_TSC)
 			break;
-		tr_rdtsc(s);
+		tr_rdtsc(s, false);
 		return ENDS_NOT;
 	default: break;
 	}
