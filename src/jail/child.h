@@ -51,6 +51,7 @@ int child_take_stdio(struct child *c, struct error *err);
 
 /* process.c */
 int process_apply_privileged(const struct jail_process *p, pid_t pid, struct error *err);
+int process_set_affinity(const char *cpus, struct error *err); /* of the calling process; NULL: leaves it */
 int child_become(struct child *c, struct error *err);
 
 /* launch.c: seccomp, final capabilities, the program. Returns only on failure. */

@@ -388,6 +388,10 @@ static int prepare(struct spawn *s, struct error *err)
 	r = jail_prepare_mounts(s->jail, err);
 	if (r < 0)
 		return r;
+	/* Inherited by the child on its way into the control group. */
+	r = process_set_affinity(s->jail->process.initial_cpus, err);
+	if (r < 0)
+		return r;
 	s->proc_fd = open_proc(err);
 	if (s->proc_fd < 0)
 		return s->proc_fd;

@@ -62,7 +62,7 @@ int process_apply_privileged(const struct jail_process *p, pid_t pid, struct err
 	return r;
 }
 
-static int set_affinity(const char *cpus, struct error *err)
+int process_set_affinity(const char *cpus, struct error *err)
 {
 	cpu_set_t set;
 	int r;
@@ -205,7 +205,7 @@ int child_become(struct child *c, struct error *err)
 	if (r == 0)
 		r = set_memory_policy(p, err);
 	if (r == 0)
-		r = set_affinity(p->final_cpus, err);
+		r = process_set_affinity(p->final_cpus, err);
 	if (r == 0 && p->has_personality && personality(p->personality) < 0)
 		r = error_sys(err, errno, "cannot set the personality to %#lx", p->personality);
 	if (r < 0)
