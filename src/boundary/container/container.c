@@ -15,11 +15,18 @@
 
 static int container_start(struct box *box, struct error *err)
 {
-	int r = jail_release(box->dir_fd, BOX_START_GATE, err);
+	int notify = container_notify_listen(box, err);
+	int r = notify < -1 ? notify : jail_release(box->dir_fd, BOX_START_GATE, err);
 
 	/* Whatever came of it, this gate does not open twice: a process that failed is gone. */
 	unlinkat(box->dir_fd, BOX_START_GATE, 0);
-	return r;
+	if (r < 0) {
+		safe_close(notify);
+		return r;
+	}
+	box_unlock(box); /* it runs; getting ready may take its time */
+	container_notify_wait(box, notify, false);
+	return 0;
 }
 
 static int container_pids(struct box *box, pid_t **ret, size_t *ret_n, struct error *err);

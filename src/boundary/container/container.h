@@ -13,7 +13,8 @@ struct container_jail {
 	/* owned */
 	struct jail_mount *mounts;
 	char **sources; /* bind sources made absolute */
-	struct id_maps *maps; /* of id-mapped mounts with maps in their options: 2 for each mount */
+	struct id_maps *maps; /* of id-mapped mounts with maps in their options: 2 for each mount of the configuration */
+	size_t n_maps;
 	struct jail_device *devices;
 	struct jail_sysctl *sysctls;
 	struct jail_rlimit *rlimits;
@@ -77,3 +78,9 @@ int container_checkpoint(struct box *box, const struct oci_spec *spec, const str
 			 struct error *err);
 int container_restore(struct box *box, const struct oci_spec *spec, const struct create_options *options,
 		      const struct checkpoint_request *request, struct started *ret, struct error *err);
+
+/* notify.c: before the process, *RET_SOCK stays -1 when no service manager waits; before a start, and after it. */
+int container_notify_prepare(const struct box *box, struct container_jail *cj, int *ret_sock, struct error *err);
+int container_notify_listen(const struct box *box, struct error *err);
+/* Takes SOCK. Returns when the box is ready or gone, in the FOREGROUND at once. */
+void container_notify_wait(const struct box *box, int sock, bool foreground);

@@ -195,12 +195,13 @@ int container_create(struct box *box, const struct oci_spec *spec, const struct 
 	_cleanup_resctrl_ struct resctrl *rdt = NULL;
 	bool rootless = options->rootless == TRI_AUTO ? geteuid() != 0 || !userns_is_initial() : options->rootless == TRI_YES;
 	struct making making = { .box = box, .spec = spec };
+	_cleanup_close_ int notify = -1;
 	struct jail_spawned spawned;
 	int r;
 
-	if (!spec->process)
-		return error_set(err, EINVAL, "the configuration has no process");
 	r = translate(box, spec, options, &cj, err);
+	if (r == 0)
+		r = container_notify_prepare(box, &cj, &notify, err);
 	if (r == 0 && !options->run)
 		r = cj.jail.gate_fd = jail_make_gate(box->dir_fd, BOX_START_GATE, err);
 	if (r >= 0)
@@ -230,5 +231,7 @@ int container_create(struct box *box, const struct oci_spec *spec, const struct 
 	r = send_pidfd(options->pidfd_socket, spawned.pidfd, err);
 	if (r < 0)
 		started_close(ret);
+	else if (options->run)
+		container_notify_wait(box, take_fd(&notify), !options->detach);
 	return r;
 }

@@ -16,7 +16,7 @@ void container_jail_free(struct container_jail *cj)
 {
 	for (size_t i = 0; cj->mounts && i < cj->jail.n_mounts; i++)
 		mount_options_free(&cj->mounts[i].options);
-	for (size_t i = 0; cj->maps && i < 2 * cj->jail.n_mounts; i++)
+	for (size_t i = 0; cj->maps && i < cj->n_maps; i++)
 		free(cj->maps[i].v);
 	for (size_t i = 0; i < cj->jail.n_joins; i++)
 		safe_close(cj->jail.joins[i].fd);
@@ -173,6 +173,7 @@ static int translate_mounts(const struct box *box, const struct oci_spec *spec, 
 	cj->maps = calloc(2 * spec->n_mounts, sizeof(*cj->maps));
 	if (!cj->mounts || !cj->maps)
 		return error_oom(err);
+	cj->n_maps = 2 * spec->n_mounts;
 	for (size_t i = 0; i < spec->n_mounts && r == 0; i++)
 		r = translate_mount(box, spec, &spec->mounts[i], cj, i, err);
 	cj->jail.mounts = cj->mounts;
