@@ -134,12 +134,10 @@ void x64_shift_imm(struct x64 *a, unsigned op, bool w, unsigned rm, uint8_t imm)
 	x64_byte(a, imm);
 }
 
-static void patch(struct x64 *a, uint32_t at, uint32_t target)
+void x64_patch(struct x64 *a, uint32_t at, uint32_t v)
 {
-	uint32_t v = target - (at + 4);
-
 	if (!a->failed)
-		memcpy(a->code + at, &v, 4);
+		memcpy(a->code + at, &v, sizeof(v));
 }
 
 static void displacement(struct x64 *a, struct x64_label *l)
@@ -180,7 +178,7 @@ void x64_bind(struct x64 *a, struct x64_label *l)
 {
 	l->pos = a->len;
 	for (uint32_t i = 0; i < l->n; i++)
-		patch(a, l->jumps[i], l->pos);
+		x64_patch(a, l->jumps[i], l->pos - (l->jumps[i] + 4));
 	l->n = 0;
 }
 

@@ -61,6 +61,9 @@ void x64_rr8(struct x64 *a, uint32_t op, unsigned reg, unsigned rm);
 void x64_rm(struct x64 *a, uint32_t op, bool w, unsigned reg, struct x64_mem m, unsigned imm);
 void x64_rm8(struct x64 *a, uint32_t op, unsigned reg, struct x64_mem m);
 
+/* Overwrites the four bytes at AT. */
+void x64_patch(struct x64 *a, uint32_t at, uint32_t v);
+
 void x64_mov_imm(struct x64 *a, unsigned reg, uint64_t v); /* changes no flags */
 /* The group of add (0), or (1), and (4), sub (5), xor (6), cmp (7) with an immediate. */
 void x64_alu_imm(struct x64 *a, unsigned op, bool w, unsigned rm, int32_t imm);

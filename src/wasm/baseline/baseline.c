@@ -377,7 +377,7 @@ static int emit_function(struct compiler *c, struct error *err)
 		return error_set(err, E2BIG, "function frame is too large");
 	uint32_t size = frame_size(c);
 
-	memcpy(c->a.code + c->frame_patch, &size, sizeof(size));
+	x64_patch(&c->a, c->frame_patch, size);
 	qsort(c->sites, c->n_sites, sizeof(*c->sites), compare_sites);
 	return 0;
 }

@@ -489,16 +489,14 @@ static void emit_br_table(struct compiler *c)
 	x64_rr(&c->a, X64(0, 0, 0x03), true, R11, index);
 	x64_rr(&c->a, X64(0, 0, 0xff), false, 4, R11);
 	free_gpr(c, index);
-	if (!c->a.failed)
-		*(uint32_t *)(void *)(c->a.code + table) = c->a.len - (table + 4);
+	x64_patch(&c->a, table, c->a.len - (table + 4));
 	table = c->a.len;
 	for (uint32_t i = 0; i <= n; i++)
 		x64_u32(&c->a, 0);
 	for (uint32_t i = 0; i <= n; i++) {
 		uint32_t depth = wasm_read_u32(&list);
 
-		if (!c->a.failed)
-			*(uint32_t *)(void *)(c->a.code + table + 4 * i) = c->a.len - table;
+		x64_patch(&c->a, table + 4 * i, c->a.len - table);
 		jump_to(c, depth);
 	}
 	set_dead(c);

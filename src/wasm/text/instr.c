@@ -103,6 +103,17 @@ static void pop_label(struct wat_parser *p)
 	free(p->labels.v[--p->labels.n]);
 }
 
+/* What stands between these two is outside the newest block: its label is out of sight, and out of the way of new ones. */
+static char *hide_label(struct wat_parser *p)
+{
+	return p->labels.v[--p->labels.n];
+}
+
+static void show_label(struct wat_parser *p, char *label)
+{
+	p->labels.v[p->labels.n++] = label;
+}
+
 static int parse_label(struct wat_parser *p, struct strbuf *out)
 {
 	_cleanup_strbuf_ struct strbuf name = STRBUF_INIT;
@@ -538,6 +549,7 @@ static int parse_catch_clauses(struct wat_parser *p, struct strbuf *out)
  */
 static int parse_block_head(struct wat_parser *p, unsigned op, struct strbuf *out)
 {
+	char *label;
 	int r;
 
 	TRY(push_label(p));
@@ -545,9 +557,9 @@ static int parse_block_head(struct wat_parser *p, unsigned op, struct strbuf *ou
 	TRY(wat_parse_blocktype(p, out));
 	if (op != WASM_OP_TRY_TABLE)
 		return 0;
-	p->labels.n--;
+	label = hide_label(p);
 	r = parse_catch_clauses(p, out);
-	p->labels.n++;
+	show_label(p, label);
 	return r;
 }
 
@@ -570,13 +582,13 @@ static int parse_plain_tail(struct wat_parser *p, unsigned op, struct strbuf *ou
 		TRY(wat_parse_instrs(p, out));
 	}
 	if (op == WASM_OP_TRY && wat_is(p->t, p->p, "delegate")) {
+		char *label = hide_label(p);
 		int r;
 
 		p->p++;
 		strbuf_addc(out, WASM_OP_DELEGATE);
-		p->labels.n--;
 		r = parse_label(p, out);
-		p->labels.n++;
+		show_label(p, label);
 		return r;
 	}
 	TRY(wat_expect_word(p, "end"));
@@ -602,18 +614,16 @@ static int parse_plain_block(struct wat_parser *p, unsigned op, struct strbuf *o
 static int parse_folded_if(struct wat_parser *p, struct strbuf *out)
 {
 	_cleanup_strbuf_ struct strbuf head = STRBUF_INIT;
+	char *label;
+	int r = 0;
 
 	TRY(parse_block_head(p, WASM_OP_IF, &head));
-	p->labels.n--; /* the condition stands outside the block */
-	while (!wat_opens(p->t, p->p, "then")) {
-		int r = wat_parse_folded(p, out);
-
-		if (r < 0) {
-			p->labels.n++;
-			return r;
-		}
-	}
-	p->labels.n++;
+	label = hide_label(p); /* the condition stands outside the block */
+	while (r >= 0 && !wat_opens(p->t, p->p, "then"))
+		r = wat_parse_folded(p, out);
+	show_label(p, label);
+	if (r < 0)
+		return r;
 	strbuf_add(out, head.data, head.len);
 	p->p += 2;
 	TRY(wat_parse_instrs(p, out));
@@ -646,13 +656,13 @@ static int parse_folded_try(struct wat_parser *p, struct strbuf *out)
 		TRY(wat_expect(p, WAT_RPAREN));
 	}
 	if (wat_opens(p->t, p->p, "delegate")) {
+		char *label = hide_label(p);
 		int r;
 
 		p->p += 2;
 		strbuf_addc(out, WASM_OP_DELEGATE);
-		p->labels.n--;
 		r = parse_label(p, out);
-		p->labels.n++;
+		show_label(p, label);
 		return r < 0 ? r : wat_expect(p, WAT_RPAREN);
 	}
 	strbuf_addc(out, WASM_OP_END);

@@ -1,0 +1,3 @@
+(module
+    (type (array (mut (ref null 10))))
+  )

@@ -1,0 +1,1 @@
+(module (global f32 (f32.const 0)) (func (global.set 0 (f32.const 1))))

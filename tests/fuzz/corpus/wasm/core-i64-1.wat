@@ -1,0 +1,1 @@
+(module (func (result i64) (i64.add (i32.const 0) (f32.const 0))))

@@ -1,0 +1,1 @@
+(module (func $type-empty-i32 (result i32) (if (i32.const 0) (then))))

@@ -1,0 +1,4 @@
+(module
+    (type $sig (func))
+    (func (loop (type $sig) (i32.const 0)))
+  )
