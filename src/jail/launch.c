@@ -144,7 +144,7 @@ static int load_listening_filter(struct child *c, struct error *err)
 	return seccomp_install_and_pass(c->jail->process.seccomp, c->listener_sock, err);
 }
 
-/* Waits for `start`; from then on errors go to it. A starter that dies before it is heard leaves us waiting. */
+/* Waits for `start`, whose connection is the signal; from then on errors go to it. */
 static int wait_at_gate(struct child *c, struct error *err)
 {
 	int sock;

@@ -59,9 +59,10 @@ static int become_root(const struct child *c, struct error *err)
 		return 0; /* a namespace without a root: its capabilities are all that the steps need */
 	if (setgroups(0, NULL) < 0 && errno != EPERM)
 		return error_sys(err, errno, "cannot drop supplementary groups");
-	if (setresgid(0, 0, 0) < 0)
+	/* EINVAL: one that exists and has no root */
+	if (setresgid(0, 0, 0) < 0 && errno != EINVAL)
 		return error_sys(err, errno, "cannot become group 0 in the user namespace");
-	if (setresuid(0, 0, 0) < 0)
+	if (setresuid(0, 0, 0) < 0 && errno != EINVAL)
 		return error_sys(err, errno, "cannot become root in the user namespace");
 	return 0;
 }
@@ -85,7 +86,9 @@ static int make_time_namespace(const struct child *c, struct error *err)
 		return error_sys(err, errno, "cannot make a time namespace");
 	n = add_offset(text, sizeof(text), "monotonic", &c->jail->monotonic);
 	n += add_offset(text + n, sizeof(text) - (size_t)n, "boottime", &c->jail->boottime);
+	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* the change of user took our own files in /proc from us */
 	r = n ? file_write_at(c->proc_fd, "self/timens_offsets", text) : 0;
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if (r < 0)
 		return error_sys(err, r, "cannot set the offsets of the time namespace");
 	own = openat(c->proc_fd, "self/ns/time_for_children", O_RDONLY | O_CLOEXEC);

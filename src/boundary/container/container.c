@@ -11,6 +11,7 @@
 
 #define KILL_TIMEOUT_MS 10000
 #define KILL_POLL_MS 50
+#define RECOVER_TIMEOUT_MS 2000
 #define FREEZE_TIMEOUT_MS 10000
 
 static int container_start(struct box *box, struct error *err)
@@ -203,12 +204,17 @@ static int container_recover(struct box *box, const struct oci_spec *spec, struc
 	_cleanup_resctrl_ struct resctrl *rdt = NULL;
 	_cleanup_cgroup_ struct cgroup *cgroup = NULL;
 	struct error why = ERROR_INIT;
+	int r;
 
 	if (container_rdt_make(box, spec, &rdt, &why) == 0 && rdt)
 		resctrl_destroy(rdt, &why);
 
-	/* A group that cannot be taken over, because it has processes, is not the one that was just begun. */
-	if (container_cgroup_again(box, spec, CGROUP_MANAGER_CGROUPFS, &cgroup, &why) < 0) {
+	/* Its process, if there was one already, ends when it finds its creator dead; until then the group is busy. One
+	 * that stays busy is not the one that was just begun. */
+	for (int waited = 0; (r = container_cgroup_again(box, spec, CGROUP_MANAGER_CGROUPFS, &cgroup, &why)) == -EBUSY &&
+			     waited < RECOVER_TIMEOUT_MS; waited += KILL_POLL_MS)
+		poll(NULL, 0, KILL_POLL_MS);
+	if (r < 0) {
 		log_debug("%s", why.message);
 		return 0;
 	}
