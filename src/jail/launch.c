@@ -113,18 +113,25 @@ static void add_home(const struct jail_process *p, char *buf, size_t size)
 	snprintf(buf, size, "HOME=%s", home && *home ? home : "/");
 }
 
+/* What only the process itself can tell: its home, and for socket activation (sd_listen_fds(3)) its own pid. */
 static int complete_environment(struct jail_process *p, struct error *err)
 {
 	char home[4096];
 	char **env;
 
-	if (strv_env_get(p->env, "HOME"))
+	if (!strv_env_get(p->env, "HOME")) {
+		add_home(p, home, sizeof(home));
+		env = strv_copy(p->env);
+		if (strv_add(&env, home) < 0)
+			return error_oom(err);
+		p->env = env; /* until the end of this process */
+	}
+	if (!p->preserve_fds || !strv_env_get(p->env, "LISTEN_FDS"))
 		return 0;
-	add_home(p, home, sizeof(home));
 	env = strv_copy(p->env);
-	if (strv_add(&env, home) < 0)
+	if (strv_addf(&env, "LISTEN_PID=%d", (int)getpid()) < 0)
 		return error_oom(err);
-	p->env = env; /* until the end of this process */
+	p->env = env;
 	return 0;
 }
 

@@ -367,7 +367,7 @@ int translate_descriptors(int preserve, struct container_jail *cj, struct error 
 
 	if (listen && (parse_u32(listen, &n_listen) < 0 || n_listen > 65536))
 		return error_set(err, EINVAL, "$LISTEN_FDS is '%s', not a small number", listen);
-	if (n_listen && (strv_addf(&cj->env, "LISTEN_FDS=%u", n_listen) < 0 || strv_add(&cj->env, "LISTEN_PID=1") < 0))
+	if (n_listen && strv_addf(&cj->env, "LISTEN_FDS=%u", n_listen) < 0)
 		return error_oom(err);
 	cj->jail.process.env = cj->env;
 	cj->jail.process.preserve_fds = preserve + (int)n_listen;
