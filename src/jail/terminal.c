@@ -1,8 +1,10 @@
 #include "host/terminal.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "host/mount.h"
@@ -75,6 +77,33 @@ static void give_away(int fd, uint32_t uid)
 		(void)!fchown(fd, uid, (gid_t)-1); /* not ours to give: then it stays as it is */
 }
 
+static bool is_null(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3);
+}
+
+/*
+ * The caller's /dev/null is a file of the host's, which keeps its mount alive and which a checkpoint cannot find again:
+ * the root's own takes its place, when it is one. Looked at before it is opened, since it may be anything.
+ */
+static void take_own_null(const struct child *c, int fd)
+{
+	_cleanup_close_ int found = -1, own = -1;
+	char link[32];
+
+	if (!is_null(fd))
+		return;
+	found = open("/dev/null", O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (found < 0 || !is_null(found))
+		return;
+	snprintf(link, sizeof(link), "self/fd/%d", found);
+	own = openat(c->proc_fd, link, (fcntl(fd, F_GETFL) & O_ACCMODE) | O_CLOEXEC);
+	if (own >= 0)
+		dup2(own, fd);
+}
+
 int child_take_stdio(struct child *c, struct error *err)
 {
 	const struct jail_process *p = &c->jail->process;
@@ -90,6 +119,8 @@ int child_take_stdio(struct child *c, struct error *err)
 			return error_sys(err, errno, "cannot set up descriptor %d", i);
 		if (c->terminal < 0 && p->uid)
 			give_away(i, p->uid);
+		if (c->jail->rootfs)
+			take_own_null(c, i);
 	}
 	return 0;
 }

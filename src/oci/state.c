@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/strv.h"
 #include "host/process_info.h"
+#include "host/userns.h"
 
 #define STATE_VERSION 1
 #define STATE_MAX (4u << 20)
@@ -25,7 +26,8 @@ int box_default_root(char **ret, struct error *err)
 	char *path;
 	int n;
 
-	if (uid == 0 && !(runtime_dir && getenv("_CONTAINERS_USERNS_CONFIGURED")))
+	/* Root of a user namespace, as under a rootless engine, is a user with a runtime directory of its own. */
+	if (uid == 0 && (userns_is_initial() || !runtime_dir))
 		n = asprintf(&path, "/run/ringwall");
 	else if (runtime_dir && *runtime_dir == '/')
 		n = asprintf(&path, "%s/ringwall", runtime_dir);

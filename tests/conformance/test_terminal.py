@@ -24,13 +24,14 @@ def with_pty(ringwall, *args, size=(33, 77), text=None, until=b"end"):
     shown, end = b"", time.monotonic() + 20 * SCALE
     os.set_blocking(master, False)
     while time.monotonic() < end:
+        ended = process.poll() is not None  # before the read: what was written by then is read still
         try:
             shown += os.read(master, 4096)
         except BlockingIOError:
             if text and b"ready" in shown:
                 os.write(master, text)
                 text = None
-            if process.poll() is not None:
+            if ended:
                 break
             time.sleep(0.02)
         except OSError:

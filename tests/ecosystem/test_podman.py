@@ -64,6 +64,7 @@ def test_run_output_and_status(podman):
 
 def test_run_with_the_flags_people_use(podman, tmp_path):
     (tmp_path / "file").write_text("from the host\n")
+    tmp_path.chmod(0o755)
     r = podman.run("--rm", "-v", f"{tmp_path}:/data:ro", "-e", "A=b", "-w", "/tmp", "-u", "1000:1000", "--hostname=boxy", "--read-only", "--tmpfs=/scratch",
                    "--cap-drop=all", "--memory=64m", "--cpus=0.5", "--pids-limit=50", "bb", "sh", "-c",
                    "cat /data/file; echo $A; pwd; id -u; hostname; touch /x || echo ro; touch /scratch/y && echo rw; grep CapEff /proc/self/status")

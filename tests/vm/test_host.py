@@ -53,7 +53,9 @@ def started(ringwall, bundle, *, globals=(), **resources):
     bundle.linux["resources"] = resources
     bundle.save()
     id = ringwall.id()
-    ringwall("run", "-d", f"--bundle={bundle.path}", id, globals=globals)
+    # Not through ringwall(): a file of ours as standard output would be one of the host's, which CRIU refuses to save.
+    subprocess.run(ringwall.command("run", "-d", f"--bundle={bundle.path}", id, globals=globals), check=True, stdin=subprocess.DEVNULL,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=30 * SCALE)
     return id, ringwall.state(id)["pid"]
 
 
