@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -68,15 +69,44 @@ static void copy_window_size(int terminal)
 		(void)ioctl(terminal, TIOCSWINSZ, &size);
 }
 
-/* Moves what can be read without waiting. 0 at end of file, else 1. */
-static int pump(int from, int to)
+/* Our terminal (or what stands for it) and the workload's, and what was typed but not yet taken. */
+struct link {
+	int terminal;      /* master side; -1: none, or at its end */
+	bool input;        /* standard input may still give something */
+	char typed[16384];
+	size_t n_typed;
+};
+
+/* Output first: a workload that waits for its output to be read takes no input, so nothing here may wait for it. */
+static void pass_output(struct link *l)
 {
 	char buf[16384];
-	ssize_t n = read(from, buf, sizeof(buf));
+	ssize_t n = read(l->terminal, buf, sizeof(buf));
+
+	if (n > 0 ? fd_write_all(STDOUT_FILENO, buf, (size_t)n) < 0 : n == 0 || (errno != EINTR && errno != EAGAIN))
+		l->terminal = -1;
+}
+
+static void pass_typed(struct link *l)
+{
+	ssize_t n = write(l->terminal, l->typed, l->n_typed);
+
+	if (n < 0 && errno != EINTR && errno != EAGAIN)
+		n = (ssize_t)l->n_typed;
+	if (n > 0) {
+		l->n_typed -= (size_t)n;
+		memmove(l->typed, l->typed + n, l->n_typed);
+	}
+}
+
+static void read_typed(struct link *l)
+{
+	ssize_t n = read(STDIN_FILENO, l->typed, sizeof(l->typed));
 
 	if (n > 0)
-		return fd_write_all(to, buf, (size_t)n) < 0 ? 0 : 1;
-	return n < 0 && (errno == EINTR || errno == EAGAIN) ? 1 : 0;
+		l->n_typed = (size_t)n;
+	else if (n == 0 || (errno != EINTR && errno != EAGAIN))
+		l->input = false;
 }
 
 /* Reaps whatever ended; true when PID was among it. */
@@ -111,26 +141,28 @@ static void pass_signal(const struct started *started, int signal)
 int relay_wait(const struct started *started, int *ret_status, struct error *err)
 {
 	_cleanup_close_ int signals = -1;
-	int terminal = started->terminal, r = 0;
-	bool input = terminal >= 0, ended = false;
+	struct link link = { .terminal = started->terminal, .input = started->terminal >= 0 };
+	bool ended = false;
 	sigset_t set;
+	int r = 0;
 
 	forwarded_signals(&set);
 	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (signals < 0)
 		return error_sys(err, errno, "cannot wait for signals");
-	if (terminal >= 0) {
+	if (link.terminal >= 0) {
 		r = relay_raw_terminal(err);
 		if (r < 0)
 			return r;
-		copy_window_size(terminal);
+		copy_window_size(link.terminal);
+		(void)fcntl(link.terminal, F_SETFL, O_NONBLOCK);
 	}
 	ended = reap(started->pid, ret_status);
 	while (!ended) {
 		struct pollfd fds[] = {
 			{ .fd = signals, .events = POLLIN },
-			{ .fd = terminal, .events = POLLIN },
-			{ .fd = input ? STDIN_FILENO : -1, .events = POLLIN },
+			{ .fd = link.terminal, .events = (short)(POLLIN | (link.n_typed ? POLLOUT : 0)) },
+			{ .fd = link.input && !link.n_typed && link.terminal >= 0 ? STDIN_FILENO : -1, .events = POLLIN },
 		};
 
 		if (poll(fds, ARRAY_SIZE(fds), -1) < 0) {
@@ -139,10 +171,12 @@ int relay_wait(const struct started *started, int *ret_status, struct error *err
 			r = error_sys(err, errno, "cannot wait for the workload");
 			break;
 		}
-		if (fds[1].revents && pump(terminal, STDOUT_FILENO) == 0)
-			terminal = -1;
-		if (fds[2].revents && pump(STDIN_FILENO, started->terminal) == 0)
-			input = false;
+		if (fds[1].revents & (POLLIN | POLLHUP | POLLERR))
+			pass_output(&link);
+		if ((fds[1].revents & POLLOUT) && link.terminal >= 0)
+			pass_typed(&link);
+		if (fds[2].revents)
+			read_typed(&link);
 		if (fds[0].revents) {
 			struct signalfd_siginfo info;
 
@@ -152,15 +186,12 @@ int relay_wait(const struct started *started, int *ret_status, struct error *err
 		}
 	}
 	/* What the workload wrote last is still in the terminal's buffer. */
-	if (terminal >= 0) {
-		(void)fcntl(terminal, F_SETFL, O_NONBLOCK);
-		for (;;) {
-			char buf[4096];
-			ssize_t n = read(terminal, buf, sizeof(buf));
+	while (link.terminal >= 0) {
+		struct pollfd more = { .fd = link.terminal, .events = POLLIN };
 
-			if (n <= 0 || fd_write_all(STDOUT_FILENO, buf, (size_t)n) < 0)
-				break;
-		}
+		if (poll(&more, 1, 0) <= 0 || !(more.revents & POLLIN))
+			break;
+		pass_output(&link);
 	}
 	relay_restore_terminal();
 	return r;
