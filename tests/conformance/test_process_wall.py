@@ -476,6 +476,17 @@ def ended(pids):
     return True
 
 
+def running(*args):
+    wanted = b"".join(a.encode() + b"\0" for a in args)
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if open(f"/proc/{pid}/cmdline", "rb").read() == wanted:
+                return True
+        except OSError:
+            continue
+    return False
+
+
 def test_nobody_leaves_the_session(user):
     check(user, "setsid")
 
@@ -532,6 +543,29 @@ def test_exec_is_behind_the_same_wall(user):
     user.ringwall("exec", "--detach", "host", "/bin/sleep", "300")
     assert len(json.loads(user.ringwall("ps", "--format=json", "host"))) == 2
     user.ringwall("delete", "--force", "host")
+
+
+def test_exec_does_not_grow_the_record_for_ever(user):
+    user.ringwall("run", "--detach", f"--bundle={user.bundle(user.config(['/bin/sleep', '300']))}", "busy")
+    user.ringwall("exec", "--detach", "busy", "/bin/sleep", "300")
+    for _ in range(40):
+        user.ringwall("exec", "busy", "/bin/true")
+    record = json.load(open(os.path.join(user.root, "busy/state.json")))
+    sessions = record["data"]["sessions"]
+    assert len(sessions) <= 33
+    assert len(json.loads(user.ringwall("ps", "--format=json", "busy"))) == 2  # the early one is still known
+    user.ringwall("delete", "--force", "busy")
+
+
+def test_killed_in_the_making_nothing_is_left(user):
+    bundle = user.bundle(user.config(["/bin/sleep", "4243"]))
+    for i in range(25):
+        p = user.popen(user.command("run", f"--bundle={bundle}", f"cut-{i}"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(i * 0.0003)
+        p.kill()
+        p.wait()
+        user.ringwall("delete", "--force", f"cut-{i}")
+    wait_for(lambda: not running("/bin/sleep", "4243"), 10)
 
 
 # ---- inside another container
