@@ -228,8 +228,13 @@ static int find_in_folder(struct bundle *b, const char *name, struct layer_input
 	struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
 			       .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
 	struct stat st;
-	int fd = (int)syscall(SYS_openat2, b->dirfd, name, &how, sizeof(how));
+	int fd = -1;
 
+	for (unsigned i = 0; i < 1000 && fd < 0; i++) { /* EAGAIN: something was renamed while ".." was resolved */
+		fd = (int)syscall(SYS_openat2, b->dirfd, name, &how, sizeof(how));
+		if (fd < 0 && errno != EAGAIN)
+			break;
+	}
 	if (fd < 0)
 		return error_sys(err, errno, "cannot open '%s' in '%s'", name, b->path);
 	safe_close(b->file);

@@ -73,8 +73,9 @@ static int check_mark(int dirfd, const char *path, struct error *err)
 
 int content_open(const char *path, struct content *ret, struct error *err)
 {
-	_cleanup_free_ char *where = image_store_default_path(path), *absolute = NULL;
+	_cleanup_free_ char *where = image_store_default_path(path);
 	_cleanup_content_ struct content c = CONTENT_INIT;
+	struct stat st = {0};
 	int r;
 
 	if (!where)
@@ -93,6 +94,8 @@ int content_open(const char *path, struct content *ret, struct error *err)
 		    err, EINVAL,
 		    "the image store '%s' cannot be used: overlayfs takes no ':', ',' or '\\' in a layer's path",
 		    c.path);
+	if (fstat(c.dirfd, &st) < 0 || st.st_uid != geteuid())
+		return error_set(err, EPERM, "the image store '%s' belongs to another user (%u)", c.path, st.st_uid);
 	r = check_mark(c.dirfd, c.path, err);
 	if (r < 0)
 		return r;

@@ -112,7 +112,6 @@ static int add_manifest(struct ingestion *g, const struct descriptor *d, const c
 
 static int no_platform(struct ingestion *g, const struct index *index, struct error *err)
 {
-	_cleanup_strv_ char **have = NULL;
 	char list[400];
 	size_t at = 0;
 
@@ -299,6 +298,11 @@ static int ingest_layers(struct ingestion *g, struct incoming *in, struct error 
 		    .name = d->digest, .diff_id = in->config.diff_ids[i], .squash_ids = request->squash_ids};
 		struct layer_info info;
 
+		if (d->size > request->limits.unpacked)
+			return error_set(err, EFBIG,
+					 "layer %s: its %llu bytes are more than the limit of %llu; raise it with "
+					 "--max-unpacked-size",
+					 d->digest, (unsigned long long)d->size, (unsigned long long)request->limits.unpacked);
 		if (request->download_only) {
 			if ((r = ingest_blob(request, d, err)) < 0)
 				return r;

@@ -15,6 +15,9 @@
 /* What makes and removes other users' files, whiteouts, set-user-ID programs and programs with capabilities. */
 #define KEPT_CAPS (CAP(CHOWN) | CAP(DAC_OVERRIDE) | CAP(FOWNER) | CAP(FSETID) | CAP(MKNOD) | CAP(SETFCAP))
 
+/* Bytes. JSON of a few megabytes can be made to need hundreds; xz may ask for one gigabyte. */
+#define DATA_MAX (2ull << 30)
+
 #define STORE_ACCESS                                                                                                   \
 	(LANDLOCK_FS_READ_FILE | LANDLOCK_FS_READ_DIR | LANDLOCK_FS_WRITE_FILE | LANDLOCK_FS_TRUNCATE |                \
 	 LANDLOCK_FS_REMOVE_DIR | LANDLOCK_FS_REMOVE_FILE | LANDLOCK_FS_MAKE_DIR | LANDLOCK_FS_MAKE_REG |              \
@@ -162,14 +165,14 @@ static int drop_capabilities(struct error *err)
 
 int lockdown_enter(const struct lockdown *l, struct error *err)
 {
-	static const struct rlimit no_core = {0};
+	static const struct rlimit no_core = {0}, memory = { DATA_MAX, DATA_MAX };
 	int r;
 
 #ifdef IMAGE_WITHOUT_LOCKDOWN
 	/* sanitizers and coverage need files and calls of their own */
 	return 0;
 #endif
-	if (setrlimit(RLIMIT_CORE, &no_core) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+	if (setrlimit(RLIMIT_CORE, &no_core) < 0 || setrlimit(RLIMIT_DATA, &memory) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return error_sys(err, errno, "cannot give up privileges");
 	if ((r = restrict_files(l, err)) < 0 || (r = drop_capabilities(err)) < 0)
 		return r;

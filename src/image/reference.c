@@ -180,7 +180,7 @@ static int split(char *copy, struct image_ref *ref, const char *text, struct err
 int image_ref_parse(const char *text, struct image_ref *ret, struct error *err)
 {
 	_cleanup_image_ref_ struct image_ref ref = {0};
-	_cleanup_free_ char *copy = NULL;
+	_cleanup_free_ char *copy = NULL, *longest = NULL;
 	int r;
 
 	if (!*text)
@@ -193,10 +193,12 @@ int image_ref_parse(const char *text, struct image_ref *ret, struct error *err)
 	r = split(copy, &ref, text, err);
 	if (r < 0)
 		return r;
-	/* room for "docker.io/library/" and ":latest" */
-	if (strlen(text) + strlen("docker.io/library/:latest") > IMAGE_REF_MAX)
-		return error_set(err, ENAMETOOLONG, "image reference '%.60s...' is too long: %zu bytes, at most %d",
-				 text, strlen(text), (int)(IMAGE_REF_MAX - strlen("docker.io/library/:latest")));
+	longest = image_ref_name(&ref, IMAGE_DEFAULT_REGISTRY);
+	if (!longest)
+		return error_oom(err);
+	if (strlen(longest) > IMAGE_REF_MAX)
+		return error_set(err, ENAMETOOLONG, "image reference '%.60s...' is too long: %zu bytes in full, at most %d", text,
+				 strlen(longest), IMAGE_REF_MAX);
 	*ret = ref;
 	ref = (struct image_ref){0};
 	return 0;

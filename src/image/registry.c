@@ -323,6 +323,8 @@ static int upload_url(struct registry *r, const char *location, const char *dige
 		 curl_url_set(u, CURLUPART_QUERY, query, CURLU_APPENDQUERY) || curl_url_get(u, CURLUPART_URL, &text, 0))
 		code = error_set(err, EPROTO, "'%s': the registry tells to upload to '%.200s', which is no address",
 				 r->name, location);
+	else if (strncmp(r->base, "https:", 6) == 0 && strncmp(text, "https:", 6) != 0)
+		code = error_set(err, EPROTO, "'%s': the registry wants the upload without TLS", r->name);
 	else if (!(*ret = strdup(text)))
 		code = error_oom(err);
 	curl_free(text);
