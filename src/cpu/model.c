@@ -74,9 +74,11 @@ static struct cpuid_regs basic(const struct cpuid_context *ctx, uint32_t leaf, u
 	case 2: return (struct cpuid_regs){ 0x00feff01, 0, 0, 0 };
 	case 4: return leaf4(subleaf);
 	case 7:
+		if (subleaf == 2)
+			return (struct cpuid_regs){ .edx = BIT(4) }; /* BHI_CTRL: no software loop at each system call */
 		if (subleaf)
 			return (struct cpuid_regs){ 0 };
-		return (struct cpuid_regs){ 0, EBX7, ECX7 | (ctx->ospke ? BIT(4) : 0), EDX7 };
+		return (struct cpuid_regs){ 2, EBX7, ECX7 | (ctx->ospke ? BIT(4) : 0), EDX7 };
 	case 0xb: return leaf_topology(ctx, subleaf);
 	case 0x15: /* Linux multiplies the kHz of the crystal by EBX in 32 bits */
 		return (struct cpuid_regs){ CRYSTAL_HZ / 200000, (uint32_t)(ctx->tsc_hz / 200000), CRYSTAL_HZ, 0 };

@@ -124,6 +124,8 @@ struct core {
 	uint64_t tsc_offset, tsc_aux;
 	uint64_t user_gs, user_fs, sup_gs, sup_fs, nouser_gs, nouser_fs; /* views of the current context */
 	uint64_t cpl;
+	uint64_t syscall_ok;     /* EFER.SCE */
+	uint64_t syscall_cs, syscall_ss, sysret_cs, sysret_ss; /* limit, selector and attributes that they load, from STAR */
 	uint64_t shadow;         /* not zero: no interrupt before the next instruction has run */
 };
 _Static_assert(sizeof(struct core) <= CORE_BYTES, "the core is one page");

@@ -50,4 +50,5 @@ void require_cpl0(struct vcpu *v);
 bool port_allowed(struct vcpu *v, uint16_t port, unsigned size);
 uint64_t rflags_set(struct vcpu *v, uint64_t value, uint64_t mask);
 bool condition(uint64_t rflags, unsigned cc);
-void clock_advance(struct vcpu *v);
+/* STAR or EFER changed: what translated SYSCALL and SYSRET load. */
+void syscall_registers_changed(struct vcpu *v);

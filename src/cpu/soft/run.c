@@ -356,6 +356,7 @@ void cpu_set_state(struct cpu_vcpu *vcpu, const struct cpu_state *s)
 	k->cpl = s->cr0 & CR0_PE ? s->seg[CPU_SS].attr >> 5 & 3 : 0;
 	k->shadow = 0;
 	v->halted = false;
+	syscall_registers_changed(v);
 	mmu_flush_all(v);
 	mode_update(v);
 }

@@ -20,6 +20,8 @@ static bool canonical(uint64_t a)
 	return (uint64_t)((int64_t)(a << 16) >> 16) == a;
 }
 
+enum { CODE64 = 0xa09b, CODE32 = 0xc09b, DATA32 = 0xc093 };
+
 static bool iopl_allows(const struct vcpu *v)
 {
 	return v->core->cpl <= (v->core->rflags & F_IOPL) >> 12;
@@ -223,6 +225,7 @@ static int set_efer(struct vcpu *v, uint64_t x)
 	v->efer = (x & ~EFER_LMA) | (v->efer & EFER_LMA);
 	if (changed & EFER_NXE)
 		mmu_flush_all(v);
+	syscall_registers_changed(v);
 	return 0;
 }
 
@@ -237,6 +240,23 @@ static int set_pat(struct vcpu *v, uint64_t x)
 	return 0;
 }
 
+/* A flat segment as the second word of struct cpu_segment: limit, selector, attributes. */
+static uint64_t flat_word(uint16_t selector, uint16_t attr)
+{
+	return 0xffffffff | (uint64_t)selector << 32 | (uint64_t)attr << 48;
+}
+
+void syscall_registers_changed(struct vcpu *v)
+{
+	struct core *k = v->core;
+
+	k->syscall_ok = v->efer & EFER_SCE;
+	k->syscall_cs = flat_word(k->star >> 32 & ~3, CODE64);
+	k->syscall_ss = flat_word((k->star >> 32) + 8, DATA32);
+	k->sysret_cs = flat_word(((k->star >> 48) + 16) | 3, CODE64 | 3 << 5);
+	k->sysret_ss = flat_word(((k->star >> 48) + 8) | 3, DATA32 | 3 << 5);
+}
+
 static int msr_write(struct vcpu *v, uint32_t msr, uint64_t x)
 {
 	bool addr;
@@ -246,6 +266,8 @@ static int msr_write(struct vcpu *v, uint32_t msr, uint64_t x)
 		if (addr && !canonical(x))
 			return -ENOENT;
 		*p = msr == MSR_TSC_AUX ? x & 0xffffffff : x;
+		if (msr == MSR_STAR)
+			syscall_registers_changed(v);
 		return 0;
 	}
 	switch (msr) {
@@ -253,7 +275,7 @@ static int msr_write(struct vcpu *v, uint32_t msr, uint64_t x)
 	case MSR_EFER: return set_efer(v, x);
 	case MSR_PAT: return set_pat(v, x);
 	case MSR_SPEC_CTRL:
-		if (x & ~7ull)
+		if (x & ~0x407ull) /* IBRS, STIBP, SSBD, BHI_DIS_S */
 			return -ENOENT;
 		v->spec_ctrl = x;
 		return 0;
@@ -287,7 +309,6 @@ static struct cpu_segment flat(uint16_t selector, uint16_t attr)
 	return (struct cpu_segment){ .selector = selector, .limit = 0xffffffff, .attr = attr };
 }
 
-enum { CODE64 = 0xa09b, CODE32 = 0xc09b, DATA32 = 0xc093 };
 
 static void exec_syscall(struct vcpu *v)
 {

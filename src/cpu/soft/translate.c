@@ -15,7 +15,7 @@ struct cold {
 	uint32_t record;
 };
 
-#define COLDS (4 * BLOCK_INSNS)
+#define COLDS (8 * BLOCK_INSNS)
 
 struct state {
 	const struct translation *t;
@@ -644,22 +644,235 @@ static void tr_cli(struct state *s)
 	e1(s->e, (uint8_t)~(F_IF >> 8));
 }
 
-static void tr_pushf(struct state *s)
+/* RFLAGS into r14, for which the arithmetic flags must be in hardware; destroys them there and r15. */
+static void emit_rflags(struct emit *e)
 {
 	const uint32_t own = F_ARITH | F_DF;
 
+	en(e, 0x5e419c, 3); /* pushfq; pop %r14 */
+	en(e, 0xe68149, 3); /* and $own, %r14 */
+	e4(e, own);
+	emit_core_load(e, H_R15, CORE_OFF(rflags));
+	en(e, 0xe78149, 3); /* and $~..., %r15 */
+	e4(e, ~(own | F_RF | F_VM));
+	emit_op_reg(e, 0x09, H_R15, H_R14);
+}
+
+/* test $MASK, %r14d or %r11d; jnz to a cold exit that has the instruction interpreted */
+static void emit_test_slow(struct state *s, unsigned reg, uint32_t mask, uint32_t record)
+{
+	struct cold *c = &s->colds[s->cold_count++];
+
+	en(s->e, 0xf741, 2);
+	e1(s->e, 0xc0 | (reg & 7));
+	e4(s->e, mask);
+	*c = (struct cold){ .slow = { emit_jcc(s->e, CC_NE) }, .record = record };
+}
+
+/* The arithmetic flags in REG (64-bit RFLAGS) become the guest's, in the core. */
+static void emit_flags_from(struct emit *e, unsigned reg)
+{
+	struct hmem high = { H_NONE, H_NONE, 0, CORE_OFF(flags_ax) + 1 };
+
+	e1(e, 0x65);
+	e1(e, 0x40 | rex_mem(reg, &high));
+	e1(e, 0x88); /* mov low byte */
+	emit_mem(e, reg, &high);
+	en(e, 0xba0f41, 3); /* bt $11, reg */
+	e1(e, 0xe0 | (reg & 7));
+	e1(e, 11);
+	e1(e, 0x65);
+	en(e, 0x920f, 2); /* setc */
+	struct hmem low = { H_NONE, H_NONE, 0, CORE_OFF(flags_ax) };
+	emit_mem(e, 0, &low);
+}
+
+/* A segment register of the core becomes flat: base 0, the rest as field FROM says. */
+static void emit_flat_segment(struct emit *e, unsigned seg, int32_t from)
+{
+	int32_t at = CORE_OFF(seg) + (int32_t)seg * (int32_t)sizeof(struct cpu_segment);
+	struct hmem base = { H_NONE, H_NONE, 0, at };
+
+	emit_core_load(e, H_R15, from);
+	emit_core_store(e, H_R15, at + (int32_t)offsetof(struct cpu_segment, limit));
+	e1(e, 0x65);
+	emit_store_imm(e, 0, &base);
+}
+_Static_assert(offsetof(struct cpu_segment, selector) == offsetof(struct cpu_segment, limit) + 4 &&
+		       offsetof(struct cpu_segment, attr) == offsetof(struct cpu_segment, limit) + 6,
+	       "limit, selector and attributes are one 64-bit word");
+
+/* Goes on at the address in r14 with another privilege: other views, an empty return stack. */
+static void emit_privilege(struct state *s, unsigned cpl, int32_t fs, int32_t gs)
+{
+	struct hmem m = { H_NONE, H_NONE, 0, CORE_OFF(cpl) };
+
+	e1(s->e, 0x65);
+	emit_store_imm(s->e, (int32_t)cpl, &m);
+	emit_core_load(s->e, H_R15, fs);
+	emit_core_store(s->e, H_R15, CORE_OFF(view_fs));
+	en(s->e, 0xd7ae0f49f3, 5); /* wrfsbase %r15 */
+	emit_core_load(s->e, H_R15, gs);
+	emit_core_store(s->e, H_R15, CORE_OFF(view_gs));
+	en(s->e, 0xdfae0f49f3, 5); /* wrgsbase %r15 */
+	emit_jmp(s->e, s->t->mismatch);
+}
+
+static void tr_syscall(struct state *s)
+{
+	uint64_t next = insn_address(s) + s->in->len;
+	struct hmem ok = { H_NONE, H_NONE, 0, CORE_OFF(syscall_ok) };
+
+	need_hw(s);
+	if (s->flags == FLAGS_HW)
+		emit_save_flags(s->e);
+	s->flags = FLAGS_CORE;
+	uint32_t r = add_record(s, EXIT_INTERP);
+	emit_rflags(s->e);
+	emit_test_slow(s, H_R14, F_DF | F_AC | F_NT, r);
+	e1(s->e, 0x65);
+	e1(s->e, 0x83); /* cmpl $0 */
+	emit_mem(s->e, 7, &ok);
+	e1(s->e, 0);
+	s->colds[s->cold_count++] = (struct cold){ .slow = { emit_jcc(s->e, CC_E) }, .record = r };
+	emit_mov_reg(s->e, H_R11, H_R14);
+	emit_mov_imm(s->e, H_RCX, next);
+	emit_core_load(s->e, H_R15, CORE_OFF(sfmask));
+	en(s->e, 0xd7f749, 3); /* not %r15 */
+	emit_op_reg(s->e, 0x21, H_R15, H_R14);
+	en(s->e, 0x02ce8349, 4); /* or $2, %r14 */
+	emit_core_store(s->e, H_R14, CORE_OFF(rflags));
+	emit_flags_from(s->e, H_R14);
+	emit_flat_segment(s->e, SEG_CS, CORE_OFF(syscall_cs));
+	emit_flat_segment(s->e, SEG_SS, CORE_OFF(syscall_ss));
+	emit_core_load(s->e, H_R14, CORE_OFF(lstar));
+	emit_privilege(s, 0, CORE_OFF(nouser_fs), CORE_OFF(nouser_gs));
+}
+
+static void tr_sysret(struct state *s)
+{
+	const uint32_t plain = F_ARITH | F_IF | F_ID | 2;
+	struct hmem ok = { H_NONE, H_NONE, 0, CORE_OFF(syscall_ok) };
+
+	give_up_hw(s, true);
+	uint32_t r = add_record(s, EXIT_INTERP);
+	emit_check(s, CORE_OFF(kick), r);
+	emit_check(s, CORE_OFF(window), r);
+	e1(s->e, 0x65);
+	e1(s->e, 0x83);
+	emit_mem(s->e, 7, &ok);
+	e1(s->e, 0);
+	s->colds[s->cold_count++] = (struct cold){ .slow = { emit_jcc(s->e, CC_E) }, .record = r };
+	emit_test_slow(s, H_R11, ~plain, r);
+	emit_mov_reg(s->e, H_R14, H_RCX);
+	en(s->e, 0x2feec149, 4); /* shr $47, %r14: only the lower half */
+	s->colds[s->cold_count++] = (struct cold){ .slow = { emit_jcc(s->e, CC_NE) }, .record = r };
+	emit_mov_reg(s->e, H_R14, H_R11);
+	en(s->e, 0xe68149, 3); /* and $plain, %r14 */
+	e4(s->e, plain);
+	en(s->e, 0x02ce8349, 4);
+	emit_core_store(s->e, H_R14, CORE_OFF(rflags));
+	emit_flags_from(s->e, H_R14);
+	emit_flat_segment(s->e, SEG_CS, CORE_OFF(sysret_cs));
+	emit_flat_segment(s->e, SEG_SS, CORE_OFF(sysret_ss));
+	emit_mov_reg(s->e, H_R14, H_RCX);
+	emit_privilege(s, 3, CORE_OFF(user_fs), CORE_OFF(user_gs));
+}
+
+/* The page number of the address in REG, whose addend replaces it; out when the page is not there. */
+static void emit_string_page(struct state *s, unsigned reg, bool write, uint32_t record)
+{
+	unsigned low = reg & 7;
+	struct hmem m = { H_NONE, reg, 3, 0 };
+
+	en(s->e, 0xc149, 2); /* shl $16, reg; shr $28, reg */
+	e1(s->e, 0xe0 | low);
+	e1(s->e, 16);
+	en(s->e, 0xc149, 2);
+	e1(s->e, 0xe8 | low);
+	e1(s->e, 28);
+	e1(s->e, write ? 0x64 : 0x65);
+	emit_op_mem(s->e, 0x8b, reg, &m);
+	emit_op_reg(s->e, 0x85, reg, reg);
+	s->colds[s->cold_count++] = (struct cold){ .slow = { emit_jcc(s->e, CC_E) }, .record = record };
+}
+
+/* Out unless RCX elements of SIZE bytes from the address in PTR lie in one page. */
+static void emit_string_fits(struct state *s, unsigned ptr, unsigned size, uint32_t record)
+{
+	struct hmem sum = { H_R15, H_RCX, (uint8_t)__builtin_ctz(size), 0 };
+
+	emit_mov_reg(s->e, H_R15, ptr);
+	en(s->e, 0xe78141, 3); /* and $0xfff, %r15d */
+	e4(s->e, 0xfff);
+	emit_lea(s->e, H_R15, &sum, true);
+	en(s->e, 0xff8149, 3); /* cmp $4096, %r15 */
+	e4(s->e, PAGE_SIZE);
+	s->colds[s->cold_count++] = (struct cold){ .slow = { emit_jcc(s->e, CC_A) }, .record = record };
+}
+
+/* REP MOVS and STOS that stay in a page each run natively; the interpreter does the others a page at a time. */
+static void tr_rep(struct state *s)
+{
+	const struct insn *in = s->in;
+	bool movs = in->op == OP_MOVS;
+
+	give_up_hw(s, s->live[s->i]);
+	uint32_t r = add_record(s, EXIT_SLOW);
+	en(s->e, 0x5f419c, 3); /* pushfq; pop %r15: the direction */
+	en(s->e, 0xc7f741, 3); /* test $DF, %r15d */
+	e4(s->e, F_DF);
+	s->colds[s->cold_count++] = (struct cold){ .slow = { emit_jcc(s->e, CC_NE) }, .record = r };
+	en(s->e, 0xf98148, 3); /* cmp $4096, %rcx */
+	e4(s->e, PAGE_SIZE);
+	s->colds[s->cold_count++] = (struct cold){ .slow = { emit_jcc(s->e, CC_A) }, .record = r };
+	emit_string_fits(s, H_RDI, in->msz, r);
+	if (movs) {
+		emit_string_fits(s, H_RSI, in->msz, r);
+		emit_mov_reg(s->e, H_R14, H_RSI);
+		emit_string_page(s, H_R14, false, r);
+	}
+	emit_mov_reg(s->e, H_R15, H_RDI);
+	emit_string_page(s, H_R15, true, r);
+	add_fault_point(s);
+	struct hmem to = { H_RDI, H_R15, 0, 0 }, from = { H_RSI, H_R14, 0, 0 };
+	emit_lea(s->e, H_RDI, &to, true);
+	if (movs)
+		emit_lea(s->e, H_RSI, &from, true);
+	if (in->osz == 2 && in->msz == 2)
+		e1(s->e, 0x66);
+	e1(s->e, 0xf3);
+	if (in->msz == 8)
+		e1(s->e, 0x48);
+	e1(s->e, in->opc);
+	emit_op_reg(s->e, 0x29, H_R15, H_RDI); /* sub */
+	if (movs)
+		emit_op_reg(s->e, 0x29, H_R14, H_RSI);
+}
+
+/* MOV from a segment register to a general one. */
+static void tr_mov_from_seg(struct state *s)
+{
+	unsigned seg = s->in->reg & 7;
+	struct hmem m = { H_NONE, H_NONE, 0, CORE_OFF(seg) + (int32_t)(seg * sizeof(struct cpu_segment) + offsetof(struct cpu_segment, selector)) };
+
+	e1(s->e, 0x65);
+	en(s->e, 0xb70f44, 3); /* movzwl m, %r14d */
+	emit_mem(s->e, H_R14, &m);
+	if (in_core(s->in->rm))
+		emit_core_store(s->e, H_R14, core_gpr(s->in->rm));
+	else
+		emit_mov_reg(s->e, host_of(s->in->rm), H_R14);
+}
+
+static void tr_pushf(struct state *s)
+{
 	need_hw(s);
 	if (s->flags == FLAGS_HW) { /* a miss below has the instruction run once more, which wants them */
 		emit_save_flags(s->e);
 		s->flags = FLAGS_BOTH;
 	}
-	en(s->e, 0x5e419c, 3); /* pushfq; pop %r14 */
-	en(s->e, 0xe68149, 3); /* and $own, %r14 */
-	e4(s->e, own);
-	emit_core_load(s->e, H_R15, CORE_OFF(rflags));
-	en(s->e, 0xe78149, 3); /* and $..., %r15 */
-	e4(s->e, ~(own | F_RF | F_VM));
-	emit_op_reg(s->e, 0x09, H_R15, H_R14);
+	emit_rflags(s->e);
 	s->flags = FLAGS_CORE;
 	struct cold *c = &s->colds[s->cold_count++];
 	*c = (struct cold){ .ea = { H_GUEST_RSP, H_NONE, 0, -8 } };
@@ -788,6 +1001,22 @@ static enum ends translate_one(struct state *s)
 	case OP_RET: tr_ret(s); return ENDS_BLOCK;
 	case OP_JMP: tr_jmp(s); return ENDS_BLOCK;
 	case OP_JCC: tr_jcc(s); return ENDS_BLOCK;
+	case OP_SYSCALL: tr_syscall(s); return ENDS_BLOCK;
+	case OP_SYSRET:
+		if (!kernel || in->osz != 8)
+			break;
+		tr_sysret(s);
+		return ENDS_BLOCK;
+	case OP_MOVS: case OP_STOS:
+		if (!in->rep || in->asz != 8 || in->segover != SEG_NONE)
+			break;
+		tr_rep(s);
+		return ENDS_NOT;
+	case OP_MOV_FROM_SEG:
+		if (in->mod != 3 || in->osz == 2)
+			break;
+		tr_mov_from_seg(s);
+		return ENDS_NOT;
 	case OP_GRP7: tr_group7(s); return ENDS_NOT;
 	case OP_CLI:
 		if (!kernel)
