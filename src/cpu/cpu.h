@@ -115,6 +115,11 @@ const char *cpu_error(const struct cpu_vcpu *vcpu);
 
 /* From any thread: makes cpu_run() return CPU_EXIT_KICKED soon (or at once when it is called next). */
 void cpu_kick(struct cpu_vcpu *vcpu);
+/*
+ * Makes cpu_run() return CPU_EXIT_KICKED in NS nanoseconds (UINT64_MAX: no more), wherever the guest is by then. On the
+ * vCPU's own thread, between runs; replaces what was set before.
+ */
+void cpu_set_deadline(struct cpu_vcpu *vcpu, uint64_t ns);
 /* From a bus call: cpu_run() returns CPU_EXIT_STOPPED after the instruction. */
 void cpu_stop(struct cpu_vcpu *vcpu);
 

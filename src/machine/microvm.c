@@ -47,8 +47,8 @@ struct microvm {
 	pthread_mutex_t lock;
 	pthread_cond_t ended;
 	bool done, pic_output;
-	int timer_event;          /* eventfd: the timer thread looks at the deadlines again */
-	uint64_t timer_wait;      /* deadline that it sleeps to */
+	int console_event;        /* eventfd: the console thread shall look up */
+	uint64_t armed;           /* deadline that the boot processor's timer is set to */
 	uint64_t tsc_start, tsc_hz;
 	bool ctrl_a;
 	struct microvm_result result;
@@ -96,21 +96,19 @@ static uint64_t earliest_deadline(const struct microvm *vm)
 	return d;
 }
 
-/* Called with the lock after anything that may have moved a deadline. */
-static void rearm(struct microvm *vm)
-{
-	uint64_t one = 1;
-
-	if (earliest_deadline(vm) < vm->timer_wait && write(vm->timer_event, &one, sizeof(one)) < 0)
-		return; /* only when its counter is full, and then the thread wakes anyway */
-}
-
 /* --- interrupts --- */
 
 static void wake(struct processor *p)
 {
 	cpu_kick(p->cpu);
 	pthread_cond_signal(&p->wake);
+}
+
+/* Called with the lock after anything that may have moved a deadline: the boot processor sees to it. */
+static void rearm(struct microvm *vm)
+{
+	if (earliest_deadline(vm) < vm->armed)
+		wake(&vm->processor[0]);
 }
 
 static void deliver_to(struct processor *p, const struct apic_message *m)
@@ -227,7 +225,7 @@ static void finish(struct microvm *vm, enum microvm_end end, uint32_t status, co
 		pthread_cond_signal(&vm->processor[i].wake);
 	}
 	pthread_cond_signal(&vm->ended);
-	if (write(vm->timer_event, &one, sizeof(one)) < 0)
+	if (write(vm->console_event, &one, sizeof(one)) < 0)
 		return; /* the counter is full: the thread wakes anyway */
 }
 
@@ -373,6 +371,22 @@ static void tick_devices(struct microvm *vm)
 	}
 }
 
+/* The boot processor's duty: what is due happens, and its timer is set for the next. */
+static void run_timers(struct microvm *vm)
+{
+	uint64_t d = earliest_deadline(vm), t = now(vm);
+
+	if (d <= t) {
+		tick_devices(vm);
+		d = earliest_deadline(vm);
+		t = now(vm);
+	}
+	if (d == vm->armed && d > t)
+		return;
+	vm->armed = d;
+	cpu_set_deadline(vm->processor[0].cpu, d == NEVER ? NEVER : d > t ? d - t : 1);
+}
+
 static struct timespec after_ns(uint64_t ns)
 {
 	struct timespec t;
@@ -415,6 +429,8 @@ static bool prepare(struct microvm *vm, struct processor *p)
 			pthread_cond_wait(&p->wake, &vm->lock);
 	}
 	p->sipi = false;
+	if (p == &vm->processor[0])
+		run_timers(vm);
 	inject(vm, p);
 	return !vm->done;
 }
@@ -468,7 +484,7 @@ static bool console_input(struct microvm *vm, int fd)
 	return true;
 }
 
-static void *timer_main(void *data)
+static void *console_main(void *data)
 {
 	struct microvm *vm = data;
 	int in = vm->config->console_in;
@@ -476,22 +492,14 @@ static void *timer_main(void *data)
 
 	pthread_mutex_lock(&vm->lock);
 	while (!vm->done) {
-		uint64_t d = earliest_deadline(vm), t = now(vm);
-		if (d <= t) {
-			tick_devices(vm);
-			continue;
-		}
 		bool room = uart16550_room(&vm->uart) > 0;
-		struct pollfd fds[2] = { { vm->timer_event, POLLIN, 0 }, { room ? in : -1, POLLIN, 0 } };
-		struct timespec ts = { (d - t) / 1000000000u, (d - t) % 1000000000u }, poll_again = { 0, 10000000 };
-		vm->timer_wait = d;
-		bool limited = !room && in >= 0 && d - t > 10000000;
+		struct pollfd fds[2] = { { vm->console_event, POLLIN, 0 }, { room ? in : -1, POLLIN, 0 } };
+		int again = !room && in >= 0 ? 10 : -1; /* ms: until the guest has taken what is there */
 		pthread_mutex_unlock(&vm->lock);
-		int r = ppoll(fds, 2, limited ? &poll_again : d == NEVER ? NULL : &ts, NULL);
+		int r = poll(fds, 2, again);
 		pthread_mutex_lock(&vm->lock);
-		vm->timer_wait = 0;
-		if (r > 0 && fds[0].revents && read(vm->timer_event, &count, sizeof(count)) < 0 && errno != EAGAIN)
-			finish(vm, MICROVM_FAILED, 0, "the timer's event descriptor failed");
+		if (r > 0 && fds[0].revents && read(vm->console_event, &count, sizeof(count)) < 0 && errno != EAGAIN)
+			finish(vm, MICROVM_FAILED, 0, "the console's event descriptor failed");
 		if (r > 0 && fds[1].revents && !console_input(vm, in))
 			in = -1;
 	}
@@ -565,8 +573,8 @@ static int make(struct microvm *vm, struct error *err)
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&vm->ended, &attr);
-	vm->timer_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (vm->timer_event < 0)
+	vm->console_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (vm->console_event < 0)
 		return error_sys(err, errno, "cannot create an event descriptor");
 	if ((r = memory_create(c->memory, &vm->memory, err)) < 0)
 		return r;
@@ -590,13 +598,13 @@ static int make(struct microvm *vm, struct error *err)
 static int run_threads(struct microvm *vm, struct error *err)
 {
 	sigset_t all, old;
-	pthread_t timer;
+	pthread_t console;
 	int r;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&timer, NULL, timer_main, vm);
-	bool has_timer = r == 0;
+	r = pthread_create(&console, NULL, console_main, vm);
+	bool has_console = r == 0;
 	for (unsigned i = 0; i < vm->config->cpus && r == 0; i++)
 		if ((r = pthread_create(&vm->processor[i].thread, NULL, processor_main, &vm->processor[i])) == 0)
 			vm->processor[i].started = true;
@@ -610,8 +618,8 @@ static int run_threads(struct microvm *vm, struct error *err)
 	for (unsigned i = 0; i < vm->config->cpus; i++)
 		if (vm->processor[i].started)
 			pthread_join(vm->processor[i].thread, NULL);
-	if (has_timer)
-		pthread_join(timer, NULL);
+	if (has_console)
+		pthread_join(console, NULL);
 	return r ? error_sys(err, r, "cannot create a thread of the virtual machine") : 0;
 }
 
@@ -632,7 +640,7 @@ int microvm_run(const struct microvm_config *config, struct microvm_result *ret,
 	if (!vm)
 		return error_oom(err);
 	vm->config = config;
-	vm->timer_event = -1;
+	vm->console_event = -1;
 	if (config->cpus < 1 || config->cpus > CPU_MAX)
 		r = error_set(err, EINVAL, "%u virtual processors asked for: 1 to %u are supported", config->cpus, CPU_MAX);
 	else if ((r = make(vm, err)) == 0)
@@ -649,7 +657,7 @@ int microvm_run(const struct microvm_config *config, struct microvm_result *ret,
 	}
 	cpu_vm_destroy(vm->cpu_vm);
 	memory_free(&vm->memory);
-	safe_close(vm->timer_event);
+	safe_close(vm->console_event);
 	free(vm);
 	return r;
 }

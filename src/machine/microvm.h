@@ -1,6 +1,6 @@
 /*
  * The microvm machine: a kernel booted directly on serial port, interrupt controllers and timers, ACPI. Threads: one
- * for each vCPU, one for timers and console input; one lock around all devices.
+ * for each vCPU, one for console input; one lock around all devices.
  */
 #pragma once
 

@@ -4,11 +4,12 @@
  */
 #pragma once
 
-#include <setjmp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "cpu/cpu.h"
 #include "cpu/soft/insn.h"
@@ -97,20 +98,22 @@ enum exit_kind {
 /* Literals for the entry of the signal handler, which is assembly. */
 #define CORE_BYTES_LITERAL 4096
 #define HOST_FS_OFFSET 0
+#define KICK_OFFSET 8
+#define TIMER_KICK_OFFSET 12
 
 /* Reached from translated code as %gs:offset; offsets are negative, see CORE_OFF(). */
 struct core {
 	uint64_t host_fs;        /* the thread's own, while translated code uses FS */
+	uint32_t kick;           /* not zero: leave translated code at the next check */
+	uint32_t timer_kick;     /* the deadline has passed */
 	uint64_t gpr[16];
 	uint64_t rip;
 	uint64_t rflags;
 	uint64_t hw_flags;       /* as they were at the last exit */
 	uint64_t flags_ax;       /* arithmetic flags as LAHF; SETO %al leave them in AX */
 	uint64_t tmp_rax;
-	uint32_t kick;           /* not zero: leave translated code at the next check */
 	uint32_t window;         /* not zero: leave when RFLAGS.IF becomes set */
 	uint32_t exit_kind;
-	uint32_t unused;
 	uint64_t exit_ra;        /* host address behind the call that left translated code */
 	uint64_t host_rsp;
 	uint64_t view_fs, view_gs;
@@ -166,6 +169,13 @@ struct soft_vm {
 	struct code_cache *cache;
 	uint8_t *code_pages; /* by RAM page: 1 when translated code was made from it */
 	uint64_t ram_pages;
+	/*
+	 * One vCPU runs at a time: code cache, links and page protection are shared without further locks. A vCPU that
+	 * waits for its turn kicks the one that runs.
+	 */
+	pthread_mutex_t turn;
+	struct vcpu *running;
+	atomic_uint waiting;
 };
 
 struct vcpu {
@@ -207,6 +217,7 @@ struct vcpu {
 	struct cpu_stats stats;
 	uint8_t *return_stack;
 	void *alt_stack;
+	timer_t timer;           /* raises a signal in this vCPU's thread at its deadline */
 	uint8_t guest_fpu[512] __attribute__((aligned(64)));
 	uint8_t host_fpu[512] __attribute__((aligned(64)));
 	uint8_t bounce[1024] __attribute__((aligned(64)));

@@ -83,6 +83,34 @@ __attribute__((naked)) static void on_fault(int sig _unused_, siginfo_t *info _u
 }
 _Static_assert(offsetof(struct core, host_fs) == HOST_FS_OFFSET, "the handler's entry knows it");
 
+/* Anywhere in the engine, translated code included: no stack protector, no thread pointer. 24 is the offset of si_value. */
+__attribute__((naked)) static void on_timer(int sig _unused_, siginfo_t *info _unused_, void *uc _unused_)
+{
+	__asm__("mov 24(%rsi), %rax\n\t"
+		"movl $1, " STR(TIMER_KICK_OFFSET) "(%rax)\n\t"
+		"movl $1, " STR(KICK_OFFSET) "(%rax)\n\t"
+		"ret");
+}
+_Static_assert(offsetof(siginfo_t, si_value) == 24 && offsetof(struct core, kick) == KICK_OFFSET &&
+		       offsetof(struct core, timer_kick) == TIMER_KICK_OFFSET,
+	       "as the handler knows them");
+
+int fault_timer_create(struct core *core, timer_t *ret, struct error *err)
+{
+	struct sigevent ev = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGRTMIN, .sigev_value.sival_ptr = core };
+	struct sigaction sa = { .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART };
+	sigset_t set;
+
+	sa.sa_sigaction = on_timer;
+	sigfillset(&sa.sa_mask);
+	ev._sigev_un._tid = gettid();
+	sigemptyset(&set);
+	sigaddset(&set, SIGRTMIN);
+	if (sigaction(SIGRTMIN, &sa, NULL) < 0 || pthread_sigmask(SIG_UNBLOCK, &set, NULL) || timer_create(CLOCK_MONOTONIC, &ev, ret) < 0)
+		return error_sys(err, errno, "cannot create a timer for a vCPU");
+	return 0;
+}
+
 int fault_install(uint64_t lo, uint64_t hi, const uint8_t *leave, struct error *err)
 {
 	struct sigaction sa = { .sa_flags = SA_SIGINFO | SA_ONSTACK };

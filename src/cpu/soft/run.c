@@ -1,4 +1,5 @@
 /* The software engine behind cpu.h: making virtual processors, running them, their state. */
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -13,6 +14,8 @@
 #include "cpu/soft/interp.h"
 #include "cpu/soft/mmu.h"
 #include "cpu/soft/segment.h"
+
+#define NO_TIMER ((timer_t)-1)
 
 struct cpu_vm {
 	struct soft_vm soft;
@@ -55,6 +58,7 @@ static int make_vcpu(struct soft_vm *vm, unsigned index, struct vcpu *v, struct 
 	v->vm = vm;
 	v->index = index;
 	v->core_fd = -1;
+	v->timer = NO_TIMER;
 	if ((r = mmu_init(v, err)) < 0)
 		return r;
 	v->decoded = interp_alloc();
@@ -73,6 +77,8 @@ static int make_vcpu(struct soft_vm *vm, unsigned index, struct vcpu *v, struct 
 
 static void free_vcpu(struct vcpu *v)
 {
+	if (v->timer != NO_TIMER)
+		timer_delete(v->timer);
 	mmu_free(v);
 	free(v->decoded);
 	if (v->return_stack && v->return_stack != MAP_FAILED)
@@ -105,6 +111,7 @@ int cpu_vm_create(const struct cpu_config *config, struct cpu_vm **ret, struct e
 	struct soft_vm *s = &vm->soft;
 	if ((r = check_config(config, err)) < 0)
 		goto fail;
+	pthread_mutex_init(&s->turn, NULL);
 	s->bus = config->bus;
 	s->bus_data = config->bus_data;
 	s->translate = !strcmp(config->engine, "soft");
@@ -207,6 +214,48 @@ static enum step interpret_some(struct vcpu *v)
 	return r;
 }
 
+#define TURN_NS 100000 /* how long the others wait before they ask for theirs */
+
+static void take_turn(struct vcpu *v)
+{
+	struct soft_vm *vm = v->vm;
+
+	if (pthread_mutex_trylock(&vm->turn) != 0) {
+		atomic_fetch_add(&vm->waiting, 1);
+		for (;;) {
+			struct timespec t;
+			clock_gettime(CLOCK_MONOTONIC, &t);
+			t.tv_nsec += TURN_NS;
+			t.tv_sec += t.tv_nsec / 1000000000;
+			t.tv_nsec %= 1000000000;
+			if (pthread_mutex_clocklock(&vm->turn, CLOCK_MONOTONIC, &t) == 0)
+				break;
+			struct vcpu *other = __atomic_load_n(&vm->running, __ATOMIC_RELAXED);
+			if (other)
+				__atomic_store_n(&other->core->kick, 1, __ATOMIC_SEQ_CST);
+		}
+		atomic_fetch_sub(&vm->waiting, 1);
+	}
+	__atomic_store_n(&vm->running, v, __ATOMIC_RELAXED);
+}
+
+static void end_turn(struct vcpu *v)
+{
+	__atomic_store_n(&v->vm->running, NULL, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&v->vm->turn);
+}
+
+/* Lets the others in, if they wait: a mutex alone would hand it back to us. */
+static void offer_turn(struct vcpu *v)
+{
+	if (!atomic_load(&v->vm->waiting))
+		return;
+	fpu_release(v);
+	end_turn(v);
+	sched_yield();
+	take_turn(v);
+}
+
 static enum cpu_exit run_loop(struct vcpu *v)
 {
 	struct core *k = v->core;
@@ -214,10 +263,11 @@ static enum cpu_exit run_loop(struct vcpu *v)
 	for (;;) {
 		enum step r = deliver_pending(v);
 		if (r == STEP_OK) {
+			offer_turn(v);
 			__atomic_store_n(&k->kick, 0, __ATOMIC_SEQ_CST);
 			if (atomic_exchange(&v->stopped, false))
 				return CPU_EXIT_STOPPED;
-			if (atomic_exchange(&v->kicked, false))
+			if (__atomic_exchange_n(&k->timer_kick, 0, __ATOMIC_SEQ_CST) | atomic_exchange(&v->kicked, false))
 				return CPU_EXIT_KICKED;
 			if (k->window && cpu_interruptible((struct cpu_vcpu *)v))
 				return CPU_EXIT_IRQ_WINDOW;
@@ -243,10 +293,33 @@ enum cpu_exit cpu_run(struct cpu_vcpu *vcpu)
 		snprintf(v->error, sizeof(v->error), "%.255s", err.message);
 		return CPU_EXIT_ERROR;
 	}
+	if (v->timer == NO_TIMER && fault_timer_create(v->core, &v->timer, &err) < 0) {
+		snprintf(v->error, sizeof(v->error), "%.255s", err.message);
+		return CPU_EXIT_ERROR;
+	}
 	v->core->host_fs = _readfsbase_u64();
+	take_turn(v);
 	enum cpu_exit e = run_loop(v);
 	fpu_release(v);
+	end_turn(v);
 	return e;
+}
+
+void cpu_set_deadline(struct cpu_vcpu *vcpu, uint64_t ns)
+{
+	struct vcpu *v = &vcpu->soft;
+	struct itimerspec t = { 0 };
+
+	if (v->timer == NO_TIMER) { /* the first run makes it; until then the machine is asked again at once */
+		__atomic_store_n(&v->core->timer_kick, 1, __ATOMIC_SEQ_CST);
+		return;
+	}
+	if (ns != UINT64_MAX) {
+		ns = ns ? ns : 1;
+		t.it_value.tv_sec = ns / 1000000000u;
+		t.it_value.tv_nsec = ns % 1000000000u;
+	}
+	timer_settime(v->timer, 0, &t, NULL);
 }
 
 const char *cpu_error(const struct cpu_vcpu *vcpu)
