@@ -282,9 +282,16 @@ static int died(struct spawn *s, struct error *err)
 {
 	int status = s->pid > 0 ? reap(s) : 0;
 
-	if (WIFSIGNALED(status))
-		return error_set(err, ECHILD, "the container's process was killed by signal %d (%s) while it was set up",
-				 WTERMSIG(status), sigabbrev_np(WTERMSIG(status)) ?: "?");
+	if (WIFSIGNALED(status)) {
+		int signal = WTERMSIG(status);
+		int r = error_set(err, ECHILD, "the container's process was killed by signal %d (%s) while it was set up", signal,
+				  sigabbrev_np(signal) ?: "?");
+
+		/* Who deletes a box in which something is just being started: the end is the same as a moment later. */
+		if (err)
+			err->exit_status = 128 + signal;
+		return r;
+	}
 	return error_set(err, ECHILD, "the container's process ended with status %d while it was set up", WEXITSTATUS(status));
 }
 
