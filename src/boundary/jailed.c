@@ -8,6 +8,7 @@
 #include "base/bitlist.h"
 #include "base/parse.h"
 #include "base/strv.h"
+#include "host/lsm.h"
 #include "host/terminal.h"
 
 void jailed_process_free(struct jailed_process *jp)
@@ -48,8 +49,6 @@ static void translate_scheduling(const struct oci_process *p, struct jailed_proc
 		out->has_io_priority = true;
 		out->io_priority = IOPRIO_PRIO_VALUE(p->io_priority->class, p->io_priority->priority);
 	}
-	out->initial_cpus = p->exec_cpu_affinity.initial;
-	out->final_cpus = p->exec_cpu_affinity.final;
 }
 
 static int translate_memory_policy(const struct oci_memory_policy *policy, struct jailed_process *jp, struct jail_process *out,
@@ -77,12 +76,14 @@ static void translate_identity(const struct oci_process *p, struct jail_process 
 	out->gid = p->gid;
 	out->groups = p->additional_gids;
 	out->n_groups = p->n_additional_gids;
-	out->has_umask = p->has_umask;
-	out->umask = p->umask;
+	out->has_umask = true;
+	out->umask = p->has_umask ? p->umask : 0022;
 	out->has_caps = p->has_capabilities;
 	out->caps = p->capabilities;
 	out->no_new_privs = p->no_new_privileges;
 	out->apparmor = p->apparmor_profile && *p->apparmor_profile ? p->apparmor_profile : NULL;
+	if (out->apparmor && strcmp(out->apparmor, "unconfined") == 0 && !lsm_apparmor_enabled())
+		out->apparmor = NULL; /* is what every process here is */
 	out->selinux = p->selinux_label && *p->selinux_label ? p->selinux_label : NULL;
 	out->has_oom_score_adj = p->has_oom_score_adj;
 	out->oom_score_adj = p->oom_score_adj;
@@ -91,6 +92,8 @@ static void translate_identity(const struct oci_process *p, struct jail_process 
 int jailed_translate(const struct oci_spec *spec, const struct oci_process *p, struct jailed_process *jp,
 		     struct jail_process *out, struct error *err)
 {
+	int r;
+
 	translate_identity(p, out);
 	out->argv = p->args;
 	out->cwd = p->cwd;
@@ -105,6 +108,9 @@ int jailed_translate(const struct oci_spec *spec, const struct oci_process *p, s
 		return error_oom(err);
 	out->env = jp->env;
 	translate_scheduling(p, jp, out);
+	r = lsm_check(out->apparmor, out->selinux, spec->linux_.mount_label, err);
+	if (r < 0)
+		return r;
 	if (translate_rlimits(p, jp, out) < 0)
 		return error_oom(err);
 	return translate_memory_policy(spec->linux_.memory_policy, jp, out, err);
@@ -117,7 +123,7 @@ int jailed_descriptors(int preserve, struct jailed_process *jp, struct jail_proc
 
 	if (listen && (parse_u32(listen, &n_listen) < 0 || n_listen > 65536))
 		return error_set(err, EINVAL, "$LISTEN_FDS is '%s', not a small number", listen);
-	if (n_listen && (strv_addf(&jp->env, "LISTEN_FDS=%u", n_listen) < 0 || strv_add(&jp->env, "LISTEN_PID=1") < 0))
+	if (n_listen && strv_addf(&jp->env, "LISTEN_FDS=%u", n_listen) < 0)
 		return error_oom(err);
 	out->env = jp->env;
 	out->preserve_fds = preserve + (int)n_listen;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "boundary/boundary.h"
+#include "boundary/jailed.h"
 #include "jail/jail.h"
 
 extern const struct boundary_ops container_boundary;
@@ -17,13 +18,10 @@ struct container_jail {
 	size_t n_maps;
 	struct jail_device *devices;
 	struct jail_sysctl *sysctls;
-	struct jail_rlimit *rlimits;
-	struct jail_scheduler scheduler;
+	struct jailed_process process;
 	struct seccomp_program *seccomp;
 	struct id_maps own_maps[2];
 	struct id_map own_map[2];
-	unsigned long memory_nodes[1024 / (8 * sizeof(long))];
-	char **env;
 	char *keyring;
 };
 
@@ -36,8 +34,6 @@ int translate_world(const struct box *box, const struct oci_spec *spec, const st
 		    struct container_jail *ret, struct error *err);
 int translate_process(const struct box *box, const struct oci_spec *spec, const struct oci_process *process,
 		      struct container_jail *ret, struct error *err);
-/* Adds PRESERVE descriptors and those of $LISTEN_FDS. */
-int translate_descriptors(int preserve, struct container_jail *ret, struct error *err);
 
 /* plan.c */
 int container_plan(const struct oci_spec *spec, const struct create_options *options, struct plan *ret, struct error *err);

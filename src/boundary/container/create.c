@@ -3,12 +3,10 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/json.h"
 #include "host/netdev.h"
 #include "host/resctrl.h"
-#include "host/terminal.h"
 #include "host/userns.h"
 #include "oci/hooks.h"
 
@@ -124,23 +122,6 @@ static void set_callbacks(struct jail *jail, struct making *m)
 	jail->callbacks.listener = on_listener;
 }
 
-static int set_terminal(struct container_jail *cj, const struct create_options *o, struct error *err)
-{
-	struct jail_process *p = &cj->jail.process;
-
-	if (!p->terminal && o->console_socket)
-		return error_set(err, EINVAL, "--console-socket is given, but process.terminal is false");
-	if (p->terminal && !o->console_socket && o->detach)
-		return error_set(err, EINVAL, "process.terminal is true and nobody stays to serve it: give --console-socket");
-	if (o->console_socket) {
-		p->console_socket = socket_connect(AT_FDCWD, o->console_socket, SOCK_STREAM, err);
-		if (p->console_socket < 0)
-			return p->console_socket;
-	}
-	memcpy(p->stdio, o->stdio, sizeof(p->stdio));
-	return 0;
-}
-
 static int set_keyring(const struct box *box, const struct create_options *o, struct container_jail *cj, struct error *err)
 {
 	if (o->no_new_keyring)
@@ -153,16 +134,6 @@ static int set_keyring(const struct box *box, const struct create_options *o, st
 	return 0;
 }
 
-static int send_pidfd(const char *path, int pidfd, struct error *err)
-{
-	_cleanup_close_ int sock = -1;
-
-	if (!path)
-		return 0;
-	sock = socket_connect(AT_FDCWD, path, SOCK_STREAM, err);
-	return sock < 0 ? sock : socket_send_fd(sock, pidfd, "pidfd", err);
-}
-
 static int translate(const struct box *box, const struct oci_spec *spec, const struct create_options *options,
 		     struct container_jail *cj, struct error *err)
 {
@@ -171,9 +142,9 @@ static int translate(const struct box *box, const struct oci_spec *spec, const s
 	if (r == 0)
 		r = translate_process(box, spec, spec->process, cj, err);
 	if (r == 0)
-		r = translate_descriptors(options->preserve_fds, cj, err);
+		r = jailed_descriptors(options->preserve_fds, &cj->process, &cj->jail.process, err);
 	if (r == 0)
-		r = set_terminal(cj, options, err);
+		r = jailed_terminal(options->console_socket, options->detach, options->stdio, &cj->jail.process, err);
 	return r < 0 ? r : set_keyring(box, options, cj, err);
 }
 
@@ -228,7 +199,7 @@ int container_create(struct box *box, const struct oci_spec *spec, const struct 
 	if (r < 0)
 		return r;
 	*ret = (struct started){ .pid = spawned.pid, .pidfd = spawned.pidfd, .terminal = spawned.terminal };
-	r = send_pidfd(options->pidfd_socket, spawned.pidfd, err);
+	r = jailed_send_pidfd(options->pidfd_socket, spawned.pidfd, err);
 	if (r < 0)
 		started_close(ret);
 	else if (options->run)

@@ -1,11 +1,8 @@
 #include "boundary/container/container.h"
 
-#include <fcntl.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "host/resctrl.h"
-#include "host/terminal.h"
 
 /* The box's class of service is that of everything in it. */
 static int on_created(pid_t pid, void *data, struct error *err)
@@ -35,31 +32,6 @@ static int set_namespaces(const struct box *box, const struct oci_spec *spec, st
 	return 0;
 }
 
-static int set_terminal(const struct exec_request *request, struct jail_process *p, struct error *err)
-{
-	if (p->terminal && !request->console_socket && request->detach)
-		return error_set(err, EINVAL, "a terminal is asked for and nobody stays to serve it: give --console-socket");
-	if (!p->terminal && request->console_socket)
-		return error_set(err, EINVAL, "--console-socket is given, but no terminal is asked for");
-	if (request->console_socket) {
-		p->console_socket = socket_connect(AT_FDCWD, request->console_socket, SOCK_STREAM, err);
-		if (p->console_socket < 0)
-			return p->console_socket;
-	}
-	memcpy(p->stdio, request->stdio, sizeof(p->stdio));
-	return 0;
-}
-
-static int send_pidfd(const char *path, int pidfd, struct error *err)
-{
-	_cleanup_close_ int sock = -1;
-
-	if (!path)
-		return 0;
-	sock = socket_connect(AT_FDCWD, path, SOCK_STREAM, err);
-	return sock < 0 ? sock : socket_send_fd(sock, pidfd, "pidfd", err);
-}
-
 int container_exec(struct box *box, const struct oci_spec *spec, const struct exec_request *request, struct started *ret,
 		   struct error *err)
 {
@@ -74,9 +46,9 @@ int container_exec(struct box *box, const struct oci_spec *spec, const struct ex
 	if (r == 0)
 		r = translate_process(box, spec, request->process, &cj, err);
 	if (r == 0)
-		r = translate_descriptors(request->preserve_fds, &cj, err);
+		r = jailed_descriptors(request->preserve_fds, &cj.process, &cj.jail.process, err);
 	if (r == 0)
-		r = set_terminal(request, &cj.jail.process, err);
+		r = jailed_terminal(request->console_socket, request->detach, request->stdio, &cj.jail.process, err);
 	if (r < 0)
 		return r;
 	cj.jail.process.initial_cpus = request->process->exec_cpu_affinity.initial;
@@ -91,7 +63,7 @@ int container_exec(struct box *box, const struct oci_spec *spec, const struct ex
 	if (r < 0)
 		return r;
 	*ret = (struct started){ .pid = spawned.pid, .pidfd = spawned.pidfd, .terminal = spawned.terminal };
-	r = send_pidfd(request->pidfd_socket, spawned.pidfd, err);
+	r = jailed_send_pidfd(request->pidfd_socket, spawned.pidfd, err);
 	if (r < 0)
 		started_close(ret);
 	return r;

@@ -63,9 +63,9 @@ int container_notify_prepare(const struct box *box, struct container_jail *cj, i
 		.tree_fd = -1,
 	};
 	cj->jail.n_mounts++;
-	if (strv_env_set(&cj->env, "NOTIFY_SOCKET=" NOTIFY_INSIDE "/notify") < 0)
+	if (strv_env_set(&cj->process.env, "NOTIFY_SOCKET=" NOTIFY_INSIDE "/notify") < 0)
 		return error_oom(err);
-	cj->jail.process.env = cj->env;
+	cj->jail.process.env = cj->process.env;
 	return 0;
 }
 

@@ -1,15 +1,10 @@
 #include "boundary/container/container.h"
 
-#include <fcntl.h>
-#include <linux/ioprio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 
-#include "base/bitlist.h"
-#include "base/parse.h"
 #include "base/strv.h"
-#include "host/lsm.h"
 #include "host/namespaces.h"
 
 void container_jail_free(struct container_jail *cj)
@@ -28,9 +23,8 @@ void container_jail_free(struct container_jail *cj)
 	free(cj->maps);
 	free(cj->devices);
 	free(cj->sysctls);
-	free(cj->rlimits);
+	jailed_process_free(&cj->process);
 	free(cj->seccomp);
-	strv_free(cj->env);
 	free(cj->keyring);
 	*cj = CONTAINER_JAIL_INIT;
 }
@@ -248,59 +242,6 @@ int translate_world(const struct box *box, const struct oci_spec *spec, const st
 
 /* ---- the process ---- */
 
-static int translate_rlimits(const struct oci_process *p, struct container_jail *cj, struct error *err)
-{
-	cj->rlimits = calloc(p->n_rlimits + 1, sizeof(*cj->rlimits));
-	if (!cj->rlimits)
-		return error_oom(err);
-	for (size_t i = 0; i < p->n_rlimits; i++)
-		cj->rlimits[i] = (struct jail_rlimit){ p->rlimits[i].resource, p->rlimits[i].soft, p->rlimits[i].hard };
-	cj->jail.process.rlimits = cj->rlimits;
-	cj->jail.process.n_rlimits = p->n_rlimits;
-	return 0;
-}
-
-static void translate_scheduling(const struct oci_process *p, struct container_jail *cj)
-{
-	struct jail_process *out = &cj->jail.process;
-
-	if (p->scheduler) {
-		cj->scheduler = (struct jail_scheduler){
-			.policy = p->scheduler->policy,
-			.nice = p->scheduler->nice,
-			.priority = p->scheduler->priority,
-			.flags = p->scheduler->flags,
-			.runtime = p->scheduler->runtime,
-			.deadline = p->scheduler->deadline,
-			.period = p->scheduler->period,
-		};
-		out->scheduler = &cj->scheduler;
-	}
-	if (p->io_priority) {
-		out->has_io_priority = true;
-		out->io_priority = IOPRIO_PRIO_VALUE(p->io_priority->class, p->io_priority->priority);
-	}
-}
-
-static int translate_memory_policy(const struct oci_memory_policy *policy, struct container_jail *cj, struct error *err)
-{
-	struct jail_process *out = &cj->jail.process;
-	int r;
-
-	if (!policy)
-		return 0;
-	out->has_memory_policy = true;
-	out->memory_policy_mode = policy->mode | (int)policy->flags;
-	if (!policy->nodes || !*policy->nodes)
-		return 0;
-	r = bitlist_parse(policy->nodes, cj->memory_nodes, sizeof(cj->memory_nodes) * 8, err);
-	if (r < 0)
-		return error_prefix(err, "linux.memoryPolicy.nodes");
-	out->memory_policy_nodes = cj->memory_nodes;
-	out->memory_policy_max = sizeof(cj->memory_nodes) * 8;
-	return 0;
-}
-
 static int translate_seccomp(const struct box *box, const struct oci_spec *spec, struct container_jail *cj, struct error *err)
 {
 	_cleanup_free_ char *cache = NULL;
@@ -321,62 +262,7 @@ static int translate_seccomp(const struct box *box, const struct oci_spec *spec,
 int translate_process(const struct box *box, const struct oci_spec *spec, const struct oci_process *p, struct container_jail *cj,
 		      struct error *err)
 {
-	struct jail_process *out = &cj->jail.process;
-	int r;
+	int r = jailed_translate(spec, p, &cj->process, &cj->jail.process, err);
 
-	out->argv = p->args;
-	out->cwd = p->cwd;
-	out->uid = p->uid;
-	out->gid = p->gid;
-	out->groups = p->additional_gids;
-	out->n_groups = p->n_additional_gids;
-	out->has_umask = true;
-	out->umask = p->has_umask ? p->umask : 0022;
-	out->has_caps = p->has_capabilities;
-	out->caps = p->capabilities;
-	out->no_new_privs = p->no_new_privileges;
-	out->apparmor = p->apparmor_profile && *p->apparmor_profile ? p->apparmor_profile : NULL;
-	if (out->apparmor && strcmp(out->apparmor, "unconfined") == 0 && !lsm_apparmor_enabled())
-		out->apparmor = NULL; /* is what every process here is */
-	out->selinux = p->selinux_label && *p->selinux_label ? p->selinux_label : NULL;
-	out->has_oom_score_adj = p->has_oom_score_adj;
-	out->oom_score_adj = p->oom_score_adj;
-	out->has_personality = spec->linux_.has_personality;
-	out->personality = spec->linux_.personality;
-	out->terminal = p->terminal;
-	out->console_width = (unsigned short)p->console_width;
-	out->console_height = (unsigned short)p->console_height;
-	out->new_session = true;
-	cj->env = strv_copy(p->env);
-	if (p->env && !cj->env)
-		return error_oom(err);
-	out->env = cj->env;
-	translate_scheduling(p, cj);
-	r = lsm_check(out->apparmor, out->selinux, spec->linux_.mount_label, err);
-	if (r == 0)
-		r = translate_rlimits(p, cj, err);
-	if (r == 0)
-		r = translate_memory_policy(spec->linux_.memory_policy, cj, err);
 	return r < 0 ? r : translate_seccomp(box, spec, cj, err);
-}
-
-int translate_descriptors(int preserve, struct container_jail *cj, struct error *err)
-{
-	const char *listen = getenv("LISTEN_FDS");
-	uint32_t n_listen = 0;
-
-	if (listen && (parse_u32(listen, &n_listen) < 0 || n_listen > 65536))
-		return error_set(err, EINVAL, "$LISTEN_FDS is '%s', not a small number", listen);
-	if (n_listen && strv_addf(&cj->env, "LISTEN_FDS=%u", n_listen) < 0)
-		return error_oom(err);
-	cj->jail.process.env = cj->env;
-	cj->jail.process.preserve_fds = preserve + (int)n_listen;
-	for (int fd = 3; fd < 3 + cj->jail.process.preserve_fds; fd++) {
-		int flags = fcntl(fd, F_GETFD);
-
-		/* What we opened ourselves closes on exec; what was passed to us, cannot. */
-		if (flags < 0 || flags & FD_CLOEXEC)
-			return error_set(err, EBADF, "descriptor %d is to be passed on, but is not open", fd);
-	}
-	return 0;
 }

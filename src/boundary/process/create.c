@@ -115,6 +115,7 @@ int process_create(struct box *box, const struct oci_spec *spec, const struct cr
 		return r;
 	making.cgroup = l.jail.cgroup = cgroup;
 	l.jail.lock_fd = box->dir_fd;
+	l.jail.lock_fd = box->dir_fd;
 	l.jail.callback_data = &making;
 	l.jail.callbacks.created = on_created;
 	l.jail.callbacks.listener = on_listener;
@@ -167,6 +168,8 @@ int process_exec(struct box *box, const struct oci_spec *spec, const struct exec
 		r = jailed_terminal(request->console_socket, request->detach, request->stdio, p, err);
 	if (r < 0)
 		return r;
+	p->initial_cpus = request->process->exec_cpu_affinity.initial;
+	p->final_cpus = request->process->exec_cpu_affinity.final;
 	l.jail.cgroup = cgroup;
 	l.jail.sub_cgroup = request->cgroup;
 	l.jail.cgroup_init = box->pid;
