@@ -399,7 +399,11 @@ def read_lines(path):
 def children():
     found = {}
     for task in os.listdir("/proc/self/task"):
-        for pid in open(f"/proc/self/task/{task}/children").read().split():
+        try:
+            pids = open(f"/proc/self/task/{task}/children").read().split()
+        except OSError:  # a thread of a test's that has just ended
+            continue
+        for pid in pids:
             try:
                 found[int(pid)] = open(f"/proc/{pid}/comm").read().strip()
             except OSError:
