@@ -1,4 +1,4 @@
-/* What the cgroup_*.c files share. Nothing outside them includes this. */
+/* What the cgroup_*.c files share. Nothing but their tests includes this. */
 #pragma once
 
 #include <limits.h>
@@ -59,6 +59,9 @@ int cgroup_node_remove(const struct cgroup_node *node, int64_t deadline, struct 
 /* Enables the REQUIRED controllers (an error if one cannot be) and, as far as possible, the WANTED ones in a v2 node.
  */
 int cgroup_node_enable(struct cgroup_node *node, unsigned required, unsigned wanted, struct error *err);
+
+/* How long a removal waits for processes that are dying. */
+#define DESTROY_TIMEOUT_MS 2000
 
 /* CLOCK_MONOTONIC in milliseconds. */
 int64_t cgroup_now_ms(void);

@@ -489,6 +489,28 @@ static void test_no_hierarchy(void **state)
 	tree_free(&t);
 }
 
+/* Nothing may be made on v1: a group that consists of deferred hierarchies is none. */
+static void test_rootless_v1_without_rights(void **state)
+{
+	struct cgroup_request request = {.id = "new", .rootless = true};
+	_cleanup_cgroup_ struct cgroup *cg = NULL, *again = NULL;
+	_cleanup_json_ struct json_object *o = NULL;
+	struct error err = ERROR_INIT;
+	struct tree t;
+
+	v1_tree(&t);
+	/* A mount point that is not there stands for one that may not be written to: root may write anywhere. */
+	tree_put(&t, "proc/cgroup", "5:nothing:/\n3:perf_event:/\n2:cpuset:/\n");
+	request.root = t.root;
+	request.proc_self = t.proc;
+	assert_int_equal(cgroup_create(&request, &cg, &err), 0);
+	assert_false(cgroup_exists(cg));
+	o = cgroup_to_json(cg);
+	assert_int_equal(cgroup_from_json(o, &again, &err), 0);
+	assert_false(cgroup_exists(again));
+	tree_free(&t);
+}
+
 static void test_bad_state(void **state)
 {
 	static const char *const bad[] = {
@@ -524,7 +546,8 @@ int main(void)
 	    cmocka_unit_test(test_v1_refusals), cmocka_unit_test(test_v1_mountinfo),
 	    cmocka_unit_test(test_hybrid),	cmocka_unit_test(test_probe),
 	    cmocka_unit_test(test_disabled),	cmocka_unit_test(test_no_hierarchy),
-	    cmocka_unit_test(test_bad_state),	cmocka_unit_test(test_find),
+	    cmocka_unit_test(test_bad_state),	cmocka_unit_test(test_rootless_v1_without_rights),
+	    cmocka_unit_test(test_find),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
