@@ -364,6 +364,8 @@ static int run_cp(struct cli *cli, char **operands, struct error *err)
 	struct owner inside = { 0, 0 };
 	struct copy c = { .owner = { geteuid(), getegid() } };
 
+	if (strcmp(operands[0], "-") == 0 || strcmp(operands[1], "-") == 0)
+		return error_set(err, EOPNOTSUPP, "'-' (a tar archive through a pipe) is not understood; use tar itself: ringwall exec ID tar -c PATH");
 	if (!from_box == !to_box)
 		return error_set(err, EINVAL, "one of SOURCE and TARGET is of the form ID:PATH, the other a path of the host");
 	root = open_root(cli, from_box ? from_box : to_box, &inside, err);

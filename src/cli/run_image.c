@@ -136,6 +136,8 @@ static int add_ports(struct image_box *box, const struct box_request *rq, struct
 		return error_oom(err);
 	if (rq->options->publish && strcmp(rq->network, "private") != 0)
 		return error_set(err, EINVAL, "--publish needs --network private");
+	if (rq->options->ip && (strcmp(rq->network, "private") != 0 || rq->rootless))
+		return error_set(err, EINVAL, "--ip needs --network private, and privilege: pasta gives a box the host's address");
 	for (char **p = rq->options->publish; r == 0 && p && *p; p++)
 		r = network_parse_port(*p, ports, err);
 	return r;

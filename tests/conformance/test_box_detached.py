@@ -411,6 +411,7 @@ def test_cp_refuses(boxes, tree, source, target, reason):
     name = boxes.detached("cpbad", "sleep", "100")
     assert reason in boxes("cp", f"{name}:{source}", target, status=125, cwd=tree).err
     assert "ID:PATH" in boxes("cp", "a", "b", status=125).err
+    assert "tar" in boxes("cp", f"{name}:/etc", "-", status=125).err
 
 
 def test_cp_does_not_leave_the_box(boxes, tree):

@@ -163,3 +163,7 @@ def test_bad_ports(boxes, port):
 
 def test_publish_needs_a_private_network(boxes):
     assert "--network private" in boxes("run", "--rm", "--network", "none", "-p", "80:80", "base", "true", status=125).err
+
+
+def test_address_needs_a_private_network(boxes):
+    assert "--ip" in boxes("run", "--rm", "--network", "none", "--ip", "10.209.0.9", "base", "true", status=125).err
