@@ -283,8 +283,13 @@ int box_config_mounts(const struct box_request *rq, struct oci_spec *spec, struc
 		if (r == 0)
 			r = add_etc_files(rq, spec, err);
 	} else {
-		while (spec->n_mounts)
-			oci_remove_mount(spec, spec->mounts[0].destination);
+		while (r == 0 && spec->n_mounts) {
+			_cleanup_free_ char *destination = strdup(spec->mounts[0].destination); /* it is freed with the mount */
+
+			if (!destination)
+				return error_oom(err);
+			oci_remove_mount(spec, destination);
+		}
 	}
 	for (char **t = o->tmpfs; r == 0 && t && *t; t++)
 		r = add_tmpfs(rq, spec, *t, err);
