@@ -73,7 +73,7 @@ struct cpu_ram {
 	void *host;
 };
 
-#define CPU_MAX 8u /* virtual processors of one machine */
+#define CPU_MAX 4u /* virtual processors of one machine: each reserves 24 TiB of address space */
 
 struct cpu_config {
 	const char *engine;        /* "soft", or "interpreter": soft without its translator */

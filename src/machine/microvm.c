@@ -116,7 +116,10 @@ static void deliver_to(struct processor *p, const struct apic_message *m)
 	switch (m->mode) {
 	case 0: case 1: lapic_post(&p->lapic, m->vector, m->level); break;
 	case 4: p->lapic.nmi = true; break;
-	case 5: p->init = true; break;
+	case 5:
+		p->init = true;
+		p->sipi = false;
+		break;
 	case 6:
 		p->sipi = true;
 		p->sipi_vector = m->vector;
@@ -418,11 +421,12 @@ static void wait_for_work(struct microvm *vm, struct processor *p)
 static bool prepare(struct microvm *vm, struct processor *p)
 {
 	if (p->init) {
-		p->init = p->sipi = false;
+		p->init = false;
 		if (p != &vm->processor[0])
 			p->waiting_for_sipi = true;
 	}
 	while (p->waiting_for_sipi && !vm->done) {
+		p->init = false;
 		if (p->sipi)
 			start_up(p);
 		else

@@ -133,11 +133,6 @@ uint64_t cache_generation(const struct code_cache *c)
 	return c->generation;
 }
 
-bool cache_contains(const struct code_cache *c, uint64_t rip)
-{
-	return rip - (uint64_t)c->exec < ARENA_BYTES;
-}
-
 void *cache_make_thunk(struct code_cache *c, const struct insn *in)
 {
 	struct hmem m = { H_R15, H_NONE, 0, 0 };

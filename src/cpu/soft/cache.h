@@ -15,8 +15,6 @@ const struct stubs *cache_stubs(const struct code_cache *cache);
 void *cache_make_thunk(struct code_cache *cache, const struct insn *in);
 /* Bumped whenever all code, thunks included, was dropped. */
 uint64_t cache_generation(const struct code_cache *cache);
-/* Whether host address RIP lies in translated code or a thunk. */
-bool cache_contains(const struct code_cache *cache, uint64_t rip);
 
 /* Guest RAM changed: drop the blocks made from it. */
 void cache_memory_written(struct code_cache *cache, uint64_t pa, uint64_t len);

@@ -209,7 +209,7 @@ struct vcpu {
 	bool exc_has_error;
 	bool undo_flags;         /* on a fault, RFLAGS become undo_rflags */
 	uint64_t undo_rflags;
-	atomic_bool kicked, stopped, memory_changed;
+	atomic_bool kicked, stopped;
 	bool nmi_pending, nmi_masked, halted, fpu_live, injected;
 	uint8_t inject_vector;
 	uint64_t map_epoch;      /* bumped when a virtual address may mean something else */

@@ -1,5 +1,8 @@
 #include "cpu/soft/dispatch.h"
 
+#include <stdlib.h>
+
+#include "base/log.h"
 #include "cpu/soft/block.h"
 #include "cpu/soft/event.h"
 #include "cpu/soft/mmu.h"
@@ -98,15 +101,19 @@ static uint8_t *slow(struct vcpu *v, const struct exit_record *r, enum step *ret
 	return b->code + resume + (block_entry(v->vm->cache, b, false) - (b->code + b->entry_hw));
 }
 
+static _noreturn_ void engine_bug(const struct vcpu *v)
+{
+	log_error("the software engine faulted at %#llx, outside every guest instruction", (unsigned long long)v->core->fault_rip);
+	abort();
+}
+
 static void fault(struct vcpu *v)
 {
 	struct block *b;
 	const struct fault_point *p = cache_fault_point(v->vm->cache, v->core->fault_rip, &b);
 
-	if (!p) { /* a table beyond the addresses that the guest may use was touched, or the engine has a bug */
-		v->core->rip = v->core->rip;
-		return;
-	}
+	if (!p)
+		engine_bug(v); /* no instruction of the guest's was being run there */
 	if (p->swapped) {
 		uint64_t *g = &v->core->gpr[p->swapped - 1];
 		*g = (*g & ~0xffffull) | (*g & 0xff) << 8 | (*g >> 8 & 0xff);

@@ -89,11 +89,6 @@ static struct decoded *fetch(struct vcpu *v)
 	return d;
 }
 
-struct insn *interp_fetch(struct vcpu *v)
-{
-	return &fetch(v)->in;
-}
-
 /* --- operands --- */
 
 uint64_t reg_get(const struct vcpu *v, unsigned n, unsigned size, bool rex)

@@ -18,9 +18,6 @@ enum step interp_step(struct vcpu *v);
 /* Delivers an interrupt or NMI between instructions. */
 enum step interp_deliver(struct vcpu *v, int vector, bool nmi);
 
-/* Fetches and decodes the instruction at rip; raises #PF, #GP or #UD. */
-struct insn *interp_fetch(struct vcpu *v);
-
 /* --- for the files that make up the interpreter --- */
 
 uint64_t reg_get(const struct vcpu *v, unsigned n, unsigned size, bool rex);
@@ -46,7 +43,6 @@ void branch_to(struct vcpu *v, uint64_t rip);
 void exec_string(struct vcpu *v, const struct insn *in);
 void exec_port(struct vcpu *v, const struct insn *in);
 enum step exec_system(struct vcpu *v, const struct insn *in);
-void require_cpl0(struct vcpu *v);
 bool port_allowed(struct vcpu *v, uint16_t port, unsigned size);
 uint64_t rflags_set(struct vcpu *v, uint64_t value, uint64_t mask);
 bool condition(uint64_t rflags, unsigned cc);

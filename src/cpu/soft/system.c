@@ -9,7 +9,7 @@
 #include "cpu/soft/mmu.h"
 #include "cpu/soft/segment.h"
 
-void require_cpl0(struct vcpu *v)
+static void require_cpl0(struct vcpu *v)
 {
 	if (v->core->cpl)
 		raise_error(v, EXC_GP, 0);
