@@ -1,46 +1,44 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "host/userns.h"
+#include "oci/state.h"
 
-/* FIRST/ringwall if that variable is set, else HOME/TAIL/ringwall; static storage through *SLOT. */
-static int user_path(const char **slot, const char *variable, const char *tail, struct error *err)
+static int user_store(const char **slot, struct error *err)
 {
-	const char *dir = getenv(variable), *home = getenv("HOME");
+	const char *dir = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
 	char *path;
+	int n;
 
-	if (dir && dir[0] == '/') {
-		if (asprintf(&path, "%s/ringwall", dir) < 0)
-			return error_oom(err);
-	} else if (tail && home && home[0] == '/') {
-		if (asprintf(&path, "%s/%s/ringwall", home, tail) < 0)
-			return error_oom(err);
-	} else if (!tail) {
-		if (asprintf(&path, "/tmp/ringwall-%u", (unsigned)geteuid()) < 0)
-			return error_oom(err);
-	} else {
-		return error_set(err, ENOENT, "neither %s nor HOME is set; give --root and --store", variable);
-	}
+	if (dir && dir[0] == '/')
+		n = asprintf(&path, "%s/ringwall", dir);
+	else if (home && home[0] == '/')
+		n = asprintf(&path, "%s/.local/share/ringwall", home);
+	else
+		return error_set(err, ENOENT, "neither XDG_DATA_HOME nor HOME is set; give --store");
+	if (n < 0)
+		return error_oom(err);
 	*slot = path; /* lives as long as the program */
 	return 0;
 }
 
 int cli_paths(struct cli *cli, struct error *err)
 {
-	bool privileged = geteuid() == 0;
+	/* As box_default_root() has it: root under a rootless engine is a user. */
+	bool privileged = geteuid() == 0 && (userns_is_initial() || !getenv("XDG_RUNTIME_DIR"));
+	char *root;
+	int r;
 
 	if (!cli->root) {
-		cli->root = "/run/ringwall";
-		if (!privileged) {
-			int r = user_path(&cli->root, "XDG_RUNTIME_DIR", NULL, err);
-
-			if (r < 0)
-				return r;
-		}
+		r = box_default_root(&root, err);
+		if (r < 0)
+			return r;
+		cli->root = root; /* lives as long as the program */
 	}
 	if (!cli->store) {
 		cli->store = "/var/lib/ringwall";
 		if (!privileged)
-			return user_path(&cli->store, "XDG_DATA_HOME", ".local/share", err);
+			return user_store(&cli->store, err);
 	}
 	return 0;
 }
