@@ -26,24 +26,49 @@ static const char *const subnets[] = { "10.209.0.0", "10.210.0.0", "172.29.0.0",
 /* ---- what all boxes of a network namespace share ---- */
 
 /* The folder of leases of our network namespace, made when it is missing. Locked as long as the descriptor is open. */
-static int open_state(struct error *err)
+static int state_path(char *path, size_t size, struct error *err)
 {
-	_cleanup_close_ int fd = -1;
-	char path[64];
 	struct stat st;
 
 	if (stat("/proc/self/ns/net", &st) < 0)
 		return error_sys(err, errno, "cannot look at our network namespace");
-	snprintf(path, sizeof(path), STATE_DIR "/%llu", (unsigned long long)st.st_ino);
-	if (mkdir_parents_at(AT_FDCWD, path, 0700) < 0)
-		return error_sys(err, errno, "cannot make '%s'", path);
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return error_sys(err, errno, "cannot open '%s'", path);
-	while (flock(fd, LOCK_EX) < 0)
-		if (errno != EINTR)
-			return error_sys(err, errno, "cannot lock '%s'", path);
-	return take_fd(&fd);
+	snprintf(path, size, STATE_DIR "/%llu", (unsigned long long)st.st_ino);
+	return 0;
+}
+
+/* The folder, locked. Who had it before us may have removed it as the last one: then there is a new one to be made. */
+static int open_state(struct error *err)
+{
+	char path[64];
+	int r = state_path(path, sizeof(path), err);
+
+	while (r == 0) {
+		_cleanup_close_ int fd = -1;
+		struct stat st;
+
+		if (mkdir_parents_at(AT_FDCWD, path, 0700) < 0)
+			return error_sys(err, errno, "cannot make '%s'", path);
+		fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		if (fd < 0 && errno == ENOENT)
+			continue;
+		if (fd < 0)
+			return error_sys(err, errno, "cannot open '%s'", path);
+		while (flock(fd, LOCK_EX) < 0)
+			if (errno != EINTR)
+				return error_sys(err, errno, "cannot lock '%s'", path);
+		if (fstat(fd, &st) == 0 && st.st_nlink > 0)
+			return take_fd(&fd);
+	}
+	return r;
+}
+
+/* With the last box of the last namespace its folder goes; the lock is still held. */
+static void remove_state(void)
+{
+	char path[64];
+
+	if (state_path(path, sizeof(path), NULL) == 0 && rmdir(path) == 0)
+		(void)rmdir(STATE_DIR);
 }
 
 static int read_subnet(int state, struct in_addr *ret)
@@ -353,6 +378,7 @@ static void remove_bridge(int sock, int state)
 	if (rtnl_delete_link(sock, BRIDGE, &err) < 0)
 		log_warn("%s", err.message);
 	(void)unlinkat(state, "subnet", 0);
+	remove_state();
 }
 
 /* Takes down what the record tells of, in the opposite order; a step that fails does not keep the others from being done. */
