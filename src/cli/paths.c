@@ -4,7 +4,7 @@
 #include "host/userns.h"
 #include "oci/state.h"
 
-static int user_store(const char **slot, struct error *err)
+static int user_store(const char *root, const char **slot, struct error *err)
 {
 	const char *dir = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
 	char *path;
@@ -15,7 +15,7 @@ static int user_store(const char **slot, struct error *err)
 	else if (home && home[0] == '/')
 		n = asprintf(&path, "%s/.local/share/ringwall", home);
 	else
-		return 0; /* an engine that starts us gives no environment and wants no images: the system's store */
+		n = asprintf(&path, "%s/.store", root); /* an engine that starts us without an environment wants no images */
 	if (n < 0)
 		return error_oom(err);
 	*slot = path; /* lives as long as the program */
@@ -38,7 +38,7 @@ int cli_paths(struct cli *cli, struct error *err)
 	if (!cli->store) {
 		cli->store = "/var/lib/ringwall";
 		if (!privileged)
-			return user_store(&cli->store, err);
+			return user_store(cli->root, &cli->store, err);
 	}
 	return 0;
 }
